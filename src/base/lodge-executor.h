@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <gio/gio.h>
+
+G_BEGIN_DECLS
+
+/*
+ * A private pool of threads with the GTask interface.  Not g_task_run_in_thread(): its shared
+ * pool ramps up slowly and has no bound of its own.  Jobs of one executor start in order.
+ */
+#define LODGE_TYPE_EXECUTOR (lodge_executor_get_type ())
+G_DECLARE_FINAL_TYPE (LodgeExecutor, lodge_executor, LODGE, EXECUTOR, GObject)
+
+LodgeExecutor *lodge_executor_new (const char *name, guint n_threads);
+
+/**
+ * lodge_executor_run:
+ * @task: (transfer none): its callback runs in the context in which it was created
+ * @func: runs on a thread of the pool and must return from @task
+ *
+ * g_task_set_return_on_cancel() is FALSE: a cancelled task ends when its work has stopped.
+ */
+void lodge_executor_run (LodgeExecutor *self, GTask *task, GTaskThreadFunc func);
+
+G_END_DECLS

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lodge/lodge-store.h"
+#include "lodge/lodge-types.h"
+
+G_BEGIN_DECLS
+
+/*
+ * The images of this host: content-addressed directories `<state>/images/<fingerprint>/` plus
+ * documents in the store (`/images/<fingerprint>`, `/aliases/<kind>/<alias>` → fingerprint).
+ * One alias may name an image of each kind.  Main thread only; work is done by helpers.
+ *
+ *   images/<fingerprint>/rootfs/     containers: the tree, unpacked once and shared, on-disk ids
+ *                                    as in the guest
+ *   images/<fingerprint>/disk.qcow2  VMs: the backing file of their disks, mode 0444
+ */
+typedef struct
+{
+  char *fingerprint;
+  LodgeKind kind;
+  char *architecture;
+  char *description;
+  char *source;            /* "build:debian/12", "import", … */
+  char **aliases;
+  GHashTable *properties;  /* char* → char*: os, release, variant, init, …; display only */
+  guint64 size;            /* bytes on disk */
+  guint64 virtual_size;    /* VMs: of the disk */
+  gint64 created_at;
+  gint64 last_used_at;
+} LodgeImage;
+
+LodgeImage *lodge_image_copy (const LodgeImage *image);
+void lodge_image_free (LodgeImage *image);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeImage, lodge_image_free)
+
+#define LODGE_TYPE_IMAGE_STORE (lodge_image_store_get_type ())
+G_DECLARE_FINAL_TYPE (LodgeImageStore, lodge_image_store, LODGE, IMAGE_STORE, GObject)
+
+/**
+ * lodge_image_store_new:
+ *
+ * Loads the documents and cleans up after a crash: directories without a document go to
+ * `<state>/trash/`.  Signals: `image-added`, `image-changed`, `image-removed` (const char
+ * *fingerprint).
+ */
+LodgeImageStore *lodge_image_store_new (LodgeStore *store, const char *state_dir,
+                                        GError **error);
+
+/** All images, newest first.  (transfer container): the images are borrowed. */
+GPtrArray *lodge_image_store_list (LodgeImageStore *self);
+
+/** By full fingerprint; borrowed, NULL when there is none. */
+const LodgeImage *lodge_image_store_get (LodgeImageStore *self, const char *fingerprint);
+
+/**
+ * lodge_image_store_resolve:
+ * @ref: alias (with or without "build:"), fingerprint, or unambiguous prefix of 6 digits or more
+ *
+ * Returns: a borrowed image of @kind, or %NULL: NOT_FOUND with the nearest alias in the message.
+ * What is not cached is not found; see lodge_image_store_obtain_async().
+ */
+const LodgeImage *lodge_image_store_resolve (LodgeImageStore *self, const char *ref,
+                                             LodgeKind kind, GError **error);
+
+/** Whether a remote could supply @ref, so that NOT_FOUND need not be the last word. */
+gboolean lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind);
+
+/** (transfer full): absolute paths. */
+char *lodge_image_store_get_rootfs_dir (LodgeImageStore *self, const char *fingerprint);
+char *lodge_image_store_get_disk_path (LodgeImageStore *self, const char *fingerprint);
+
+typedef void (*LodgeImageProgressFunc) (double fraction, guint64 done, guint64 total,
+                                        const char *stage, gpointer user_data);
+typedef void (*LodgeImageNoticeFunc) (const char *notice, gpointer user_data);
+
+/**
+ * lodge_image_store_obtain_async:
+ * @staging_dir: an empty directory of the calling job, below `<state>/staging/`; what is left in
+ *   it after a crash is removed by the job's recovery
+ * @rebuild: even when it is cached
+ *
+ * Finds @ref or gets it from its remote (`build:` by lodge-image-worker).  Two callers that want
+ * the same image share one build; cancelling one leaves the other's going.
+ */
+void lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
+                                     gboolean rebuild, const char *staging_dir,
+                                     LodgeImageProgressFunc progress,
+                                     LodgeImageNoticeFunc notice, gpointer func_data,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
+/** Returns: (transfer full): the fingerprint. */
+char *lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *result,
+                                       GError **error);
+
+/**
+ * lodge_image_store_import_async:
+ * @fd: the file, dup'ed; a rootfs tar (plain, gz, xz, bz2, zst, lz4), or a qcow2 disk; found out
+ *   by content
+ * @aliases: (nullable): for the new image; taken away from an image that has them
+ */
+void lodge_image_store_import_async (LodgeImageStore *self, int fd, const char *const *aliases,
+                                     const char *description, const char *staging_dir,
+                                     LodgeImageProgressFunc progress,
+                                     LodgeImageNoticeFunc notice, gpointer func_data,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
+/** Returns: (transfer full): the fingerprint. */
+char *lodge_image_store_import_finish (LodgeImageStore *self, GAsyncResult *result,
+                                       GError **error);
+
+/** Replaces the aliases of an image.  Synchronous: documents only. */
+gboolean lodge_image_store_set_aliases (LodgeImageStore *self, const char *fingerprint,
+                                        const char *const *aliases, GError **error);
+
+/** Notes that an instance was made from it. */
+void lodge_image_store_touch (LodgeImageStore *self, const char *fingerprint);
+
+/**
+ * lodge_image_store_delete:
+ *
+ * Forgets the image and moves its directory to `<state>/trash/<name>`, for the caller to remove
+ * on a worker (lodge_tree_remove()).  That no instance uses it is the caller's to check.
+ *
+ * Returns: (transfer full): the path in the trash, or %NULL.
+ */
+char *lodge_image_store_delete (LodgeImageStore *self, const char *fingerprint, GError **error);
+
+G_END_DECLS
