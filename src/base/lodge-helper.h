@@ -42,8 +42,7 @@ typedef void (*LodgeHelperLineFunc) (LodgeHelper *self, const char *line, int fd
 
 void lodge_helper_set_progress_func (LodgeHelper *self, LodgeHelperProgressFunc func,
                                      gpointer user_data);
-void lodge_helper_set_line_func (LodgeHelper *self, LodgeHelperLineFunc func,
-                                 gpointer user_data);
+void lodge_helper_set_line_func (LodgeHelper *self, LodgeHelperLineFunc func, gpointer user_data);
 
 /**
  * lodge_helper_run_async:
@@ -54,8 +53,8 @@ void lodge_helper_set_line_func (LodgeHelper *self, LodgeHelperLineFunc func,
  */
 void lodge_helper_run_async (LodgeHelper *self, GCancellable *cancellable,
                              GAsyncReadyCallback callback, gpointer user_data);
-gboolean lodge_helper_run_finish (LodgeHelper *self, GAsyncResult *result, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+gboolean lodge_helper_run_finish (LodgeHelper *self, GAsyncResult *result,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** The last value of a "result <key> …" line, or NULL.  Borrowed. */
 const char *lodge_helper_get_result (LodgeHelper *self, const char *key);
