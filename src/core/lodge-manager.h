@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lodge-image-store.h"
+#include "lodge-instance.h"
+#include "lodge-job.h"
+#include "lodge-sqlite-store.h"
+
+G_BEGIN_DECLS
+
+/*
+ * The service without its bus: registry of instances, jobs, reconciliation.  Main thread only,
+ * never blocks: what takes time is a job or has a callback.
+ *
+ * Signals:
+ *   `instance-added`, `instance-removed` (LodgeInstance *)
+ *   `job-added`, `job-removed` (LodgeJob *)
+ *   `event` (const char *type, GObject *about, const char *fingerprint): for Manager.Event; types
+ *      are those of the D-Bus documentation; about is a LodgeInstance, a LodgeJob, or NULL (then
+ *      it is an image, or with type "driver" nothing)
+ *   `drivers-changed` ()
+ */
+#define LODGE_TYPE_MANAGER (lodge_manager_get_type ())
+G_DECLARE_FINAL_TYPE (LodgeManager, lodge_manager, LODGE, MANAGER, GObject)
+
+/** What lodge_manager_new() needs; all borrowed. */
+typedef struct
+{
+  const char *state_dir;
+  const char *run_dir;
+  LodgeSqliteStore *store;
+  LodgeImageStore *images;
+  GPtrArray *drivers; /* LodgeDriver: one of each kind, not started */
+  gpointer network;   /* LodgeNetwork, or NULL: instances get no NIC */
+} LodgeManagerConfig;
+
+/** Loads the registry; an unreadable document is an error, nothing is lost. */
+LodgeManager *lodge_manager_new (const LodgeManagerConfig *config, GError **error);
+
+/** Starts the drivers, then finishes or undoes what an earlier run left. */
+void lodge_manager_start (LodgeManager *self);
+
+LodgeImageStore *lodge_manager_get_images (LodgeManager *self);
+GPtrArray *lodge_manager_get_drivers (LodgeManager *self);
+
+/** By name, UUID, or the beginning of a UUID (8 digits or more).  Borrowed; NOT_FOUND. */
+LodgeInstance *lodge_manager_find_instance (LodgeManager *self, const char *name_or_uuid,
+                                            GError **error);
+/** In the order of names.  (transfer container) */
+GPtrArray *lodge_manager_list_instances (LodgeManager *self);
+/** Names of the instances that are built on the image.  (transfer container) element utf8 borrowed */
+GPtrArray *lodge_manager_list_users_of_image (LodgeManager *self, const char *fingerprint);
+
+LodgeJob *lodge_manager_find_job (LodgeManager *self, gint64 id);
+/** Running and remembered ones, oldest first.  (transfer container) */
+GPtrArray *lodge_manager_list_jobs (LodgeManager *self);
+
+typedef struct
+{
+  const char *name; /* NULL or "": made up */
+  const char *image;
+  LodgeKind kind;
+  GHashTable *config; /* char* → char*, nullable */
+  gboolean start;
+  gboolean wait_booted;
+} LodgeCreateRequest;
+
+/*
+ * Each of these checks what can be checked at once (names, keys, state, Busy) and then returns a
+ * borrowed job that runs; what follows is the job's outcome.  @uid: of the caller.
+ */
+LodgeJob *lodge_manager_create (LodgeManager *self, const LodgeCreateRequest *request,
+                                guint32 uid, GError **error);
+LodgeJob *lodge_manager_start_instance (LodgeManager *self, LodgeInstance *instance,
+                                        gboolean wait_booted, guint32 uid, GError **error);
+/** @timeout: seconds for the guest; ignored with @force. */
+LodgeJob *lodge_manager_stop_instance (LodgeManager *self, LodgeInstance *instance,
+                                       gboolean force, guint timeout, guint32 uid,
+                                       GError **error);
+LodgeJob *lodge_manager_restart_instance (LodgeManager *self, LodgeInstance *instance,
+                                          gboolean force, guint timeout, guint32 uid,
+                                          GError **error);
+LodgeJob *lodge_manager_pause_instance (LodgeManager *self, LodgeInstance *instance, guint32 uid,
+                                        GError **error);
+LodgeJob *lodge_manager_resume_instance (LodgeManager *self, LodgeInstance *instance,
+                                         guint32 uid, GError **error);
+LodgeJob *lodge_manager_rename_instance (LodgeManager *self, LodgeInstance *instance,
+                                         const char *new_name, guint32 uid, GError **error);
+LodgeJob *lodge_manager_delete_instance (LodgeManager *self, LodgeInstance *instance,
+                                         gboolean force, guint32 uid, GError **error);
+
+LodgeJob *lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKind kind,
+                                    gboolean rebuild, guint32 uid, GError **error);
+/** @fd: dup'ed. */
+LodgeJob *lodge_manager_import_image (LodgeManager *self, int fd, const char *const *aliases,
+                                      const char *description, guint32 uid, GError **error);
+LodgeJob *lodge_manager_delete_image (LodgeManager *self, const char *fingerprint, guint32 uid,
+                                      GError **error);
+
+/* Things done in an instance.  Each refuses a wrong state (INVALID_STATE) before it begins. */
+
+void lodge_manager_exec (LodgeManager *self, LodgeInstance *instance,
+                         const LodgeExecRequest *request, GCancellable *cancellable,
+                         GAsyncReadyCallback callback, gpointer user_data);
+LodgeExecResult *lodge_manager_exec_finish (LodgeManager *self, GAsyncResult *result,
+                                            GError **error);
+/** A socket; -1 on failure. */
+int lodge_manager_open_console (LodgeManager *self, LodgeInstance *instance, GError **error);
+int lodge_manager_open_console_log (LodgeManager *self, LodgeInstance *instance, GError **error);
+/** While a session on a stopped instance is open, the instance cannot be started (Busy). */
+void lodge_manager_open_files (LodgeManager *self, LodgeInstance *instance,
+                               GCancellable *cancellable, GAsyncReadyCallback callback,
+                               gpointer user_data);
+int lodge_manager_open_files_finish (LodgeManager *self, GAsyncResult *result, GError **error);
+void lodge_manager_get_usage (LodgeManager *self, LodgeInstance *instance,
+                              GAsyncReadyCallback callback, gpointer user_data);
+LodgeUsage *lodge_manager_get_usage_finish (LodgeManager *self, GAsyncResult *result,
+                                            GError **error);
+/**
+ * lodge_manager_get_usages:
+ *
+ * Usage of all running managed instances at once.  The result is a hash table of UUID → LodgeUsage.
+ */
+void lodge_manager_get_usages (LodgeManager *self, GAsyncReadyCallback callback,
+                               gpointer user_data);
+GHashTable *lodge_manager_get_usages_finish (LodgeManager *self, GAsyncResult *result,
+                                             GError **error);
+void lodge_manager_get_xml (LodgeManager *self, LodgeInstance *instance,
+                            GAsyncReadyCallback callback, gpointer user_data);
+char *lodge_manager_get_xml_finish (LodgeManager *self, GAsyncResult *result, GError **error);
+
+/** Reads all of libvirt's state again; the callback comes when that is done. */
+void lodge_manager_reconcile (LodgeManager *self, GAsyncReadyCallback callback,
+                              gpointer user_data);
+gboolean lodge_manager_reconcile_finish (LodgeManager *self, GAsyncResult *result,
+                                         GError **error);
+
+G_END_DECLS
