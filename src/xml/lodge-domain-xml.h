@@ -27,6 +27,7 @@ typedef struct
   guint64 cpu_shares;      /* 0: libvirt's default */
   guint64 cpu_period;      /* microseconds; 0: no quota */
   guint64 cpu_quota;       /* microseconds in each period */
+  gboolean limit_swap;     /* the host's cgroups can: memory and swap together get the limit */
 } LodgeLxcXmlOptions;
 
 /** How a VM is to be run; what the spec does not say.  Strings are borrowed. */
@@ -65,8 +66,8 @@ char *lodge_domain_xml_lxc (const LodgeDomainSpec *spec, const LodgeLxcXmlOption
 /**
  * lodge_domain_xml_kvm:
  *
- * The definition of a VM.  Reads limits.memory, limits.cpu ("2" or "0-1") and vm.firmware ("bios" or
- * "uefi") of the spec.
+ * The definition of a VM.  Reads limits.memory, limits.cpu ("2" or "0-1") and vm.firmware ("bios"
+ * or "uefi") of the spec.
  *
  * Returns: (transfer full): the XML.
  */

@@ -27,12 +27,11 @@ void lodge_subnet_free (LodgeSubnet *subnet);
 typedef struct
 {
   char *mac;
-  char *name;    /* nullable */
+  char *name; /* nullable */
   char *address;
 } LodgeNetworkHost;
 
-LodgeNetworkHost *lodge_network_host_new (const char *mac, const char *name,
-                                          const char *address);
+LodgeNetworkHost *lodge_network_host_new (const char *mac, const char *name, const char *address);
 void lodge_network_host_free (LodgeNetworkHost *host);
 
 /** A libvirt network, to be written or as it was read. */

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The definition of a VM for libvirt's qemu driver: virtio devices, the guest agent's channel, a
+ * serial console, VNC on the loopback (Cockpit needs TCP).
+ */
+#include "lodge-cpu-limit.h"
+#include "lodge-domain-xml-private.h"
+
+#include <string.h>
+
+typedef struct
+{
+  LodgeXmlWriter *writer;
+  const LodgeDomainSpec *spec;
+  const LodgeKvmXmlOptions *options;
+  gboolean is_x86;
+  gboolean is_pcie;
+} KvmXml;
+
+static void
+write_alias (LodgeXmlWriter *writer, const char *device)
+{
+  g_autofree char *alias = g_strconcat (LODGE_DEVICE_ALIAS_PREFIX, device, NULL);
+  lodge_xml_element (writer, "alias", "name", alias, NULL);
+}
+
+static void
+write_limits (const KvmXml *self)
+{
+  guint64 memory = lodge_domain_spec_memory (self->writer, self->spec);
+  lodge_xml_uint_element (self->writer, "memory", "KiB",
+                          (memory != 0 ? memory : self->options->memory) / 1024);
+
+  guint count = self->options->vcpus;
+  g_autofree char *cpuset = NULL;
+  const char *limit = lodge_domain_spec_lookup (self->spec, "limits.cpu");
+  g_autoptr (GError) local_error = NULL;
+  if (limit != NULL && !lodge_cpu_limit_parse (limit, &count, &cpuset, &local_error))
+    lodge_xml_fail (self->writer, local_error->code, "%s", local_error->message);
+  g_autofree char *vcpus = g_strdup_printf ("%u", count);
+  lodge_xml_open (self->writer, "vcpu");
+  lodge_xml_attr (self->writer, "placement", "static");
+  lodge_xml_attr (self->writer, "cpuset", cpuset);
+  lodge_xml_text (self->writer, vcpus);
+  lodge_xml_close (self->writer);
+}
+
+static const char *
+machine_name (const KvmXml *self)
+{
+  if (self->options->machine != NULL)
+    return self->options->machine;
+  return self->is_x86 ? "q35" : "virt";
+}
+
+static void
+write_firmware (const KvmXml *self)
+{
+  lodge_xml_open (self->writer, "firmware");
+  lodge_xml_element (self->writer, "feature", "enabled", "no", "name", "enrolled-keys", NULL);
+  lodge_xml_element (self->writer, "feature", "enabled", "no", "name", "secure-boot", NULL);
+  lodge_xml_close (self->writer);
+  lodge_xml_text_element (self->writer, "nvram", self->options->nvram);
+}
+
+static void
+write_os (const KvmXml *self)
+{
+  const char *firmware = lodge_domain_spec_lookup (self->spec, "vm.firmware");
+  gboolean is_uefi = g_strcmp0 (firmware, "uefi") == 0 || (firmware == NULL && !self->is_x86);
+  lodge_xml_open (self->writer, "os");
+  if (is_uefi)
+    lodge_xml_attr (self->writer, "firmware", "efi");
+  lodge_xml_open (self->writer, "type");
+  lodge_xml_attr (self->writer, "arch", self->spec->architecture);
+  lodge_xml_attr (self->writer, "machine", machine_name (self));
+  lodge_xml_text (self->writer, "hvm");
+  lodge_xml_close (self->writer);
+  if (is_uefi)
+    write_firmware (self);
+  lodge_xml_element (self->writer, "boot", "dev", "hd", NULL);
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_platform (const KvmXml *self)
+{
+  gboolean is_kvm = strcmp (self->options->domain_type, "kvm") == 0;
+  const char *cpu_mode = self->options->cpu_mode;
+  if (cpu_mode == NULL)
+    cpu_mode = is_kvm ? "host-passthrough" : "maximum";
+
+  lodge_xml_open (self->writer, "features");
+  lodge_xml_element (self->writer, "acpi", NULL);
+  if (self->is_x86)
+    lodge_xml_element (self->writer, "apic", NULL);
+  lodge_xml_close (self->writer);
+
+  lodge_xml_element (self->writer, "cpu", "mode", cpu_mode, "check", "none", NULL);
+
+  lodge_xml_open (self->writer, "clock");
+  lodge_xml_attr (self->writer, "offset", "utc");
+  if (self->is_x86)
+    {
+      lodge_xml_element (self->writer, "timer", "name", "rtc", "tickpolicy", "catchup", NULL);
+      lodge_xml_element (self->writer, "timer", "name", "pit", "tickpolicy", "delay", NULL);
+      lodge_xml_element (self->writer, "timer", "name", "hpet", "present", "no", NULL);
+    }
+  lodge_xml_close (self->writer);
+
+  lodge_xml_text_element (self->writer, "on_poweroff", "destroy");
+  lodge_xml_text_element (self->writer, "on_reboot", "restart");
+  lodge_xml_text_element (self->writer, "on_crash", "destroy");
+}
+
+/* The format is always said, also for the backing files (in the qcow2 header): libvirt and QEMU
+ * must never probe what a guest could have written. */
+static void
+write_disk (const KvmXml *self)
+{
+  const char *format = self->options->disk_format;
+  lodge_xml_open (self->writer, "disk");
+  lodge_xml_attr (self->writer, "type", "file");
+  lodge_xml_attr (self->writer, "device", "disk");
+  lodge_xml_element (self->writer, "driver", "name", "qemu", "type",
+                     format != NULL ? format : "qcow2", "discard", "unmap", NULL);
+  lodge_xml_element (self->writer, "source", "file", self->spec->disk_path, NULL);
+  lodge_xml_element (self->writer, "target", "dev", "vda", "bus", "virtio", NULL);
+  write_alias (self->writer, "root");
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_controllers (const KvmXml *self)
+{
+  /* One port each for disk, NIC, USB, virtio-serial, balloon and rng; libvirt gives them the
+   * first ones, so that the spare ones stay free. */
+  guint ports = self->options->spare_ports + (self->spec->network != NULL ? 6 : 5);
+  if (self->is_pcie && self->options->spare_ports > 0)
+    {
+      lodge_xml_element (self->writer, "controller", "type", "pci", "index", "0", "model",
+                         "pcie-root", NULL);
+      for (guint i = 0; i < ports; i++)
+        lodge_xml_element (self->writer, "controller", "type", "pci", "model", "pcie-root-port",
+                           NULL);
+    }
+  lodge_xml_element (self->writer, "controller", "type", "usb", "index", "0", "model", "qemu-xhci",
+                     NULL);
+  lodge_xml_open (self->writer, "controller");
+  lodge_xml_attr (self->writer, "type", "virtio-serial");
+  lodge_xml_attr (self->writer, "index", "0");
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_interface (const KvmXml *self)
+{
+  if (self->spec->network == NULL)
+    return;
+  lodge_xml_open (self->writer, "interface");
+  lodge_xml_attr (self->writer, "type", "network");
+  lodge_xml_element (self->writer, "mac", "address", self->spec->mac, NULL);
+  lodge_xml_element (self->writer, "source", "network", self->spec->network, NULL);
+  lodge_xml_element (self->writer, "model", "type", "virtio", NULL);
+  write_alias (self->writer, "eth0");
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_console (const KvmXml *self)
+{
+  lodge_xml_open (self->writer, "serial");
+  lodge_xml_attr (self->writer, "type", "pty");
+  if (self->options->console_log != NULL)
+    lodge_xml_element (self->writer, "log", "file", self->options->console_log, "append", "on",
+                       NULL);
+  lodge_xml_element (self->writer, "target", "port", "0", NULL);
+  lodge_xml_close (self->writer);
+  lodge_xml_open (self->writer, "console");
+  lodge_xml_attr (self->writer, "type", "pty");
+  lodge_xml_element (self->writer, "target", "type", "serial", "port", "0", NULL);
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_channel (const KvmXml *self)
+{
+  lodge_xml_open (self->writer, "channel");
+  lodge_xml_attr (self->writer, "type", "unix");
+  lodge_xml_element (self->writer, "target", "type", "virtio", "name", LODGE_CHANNEL_GUEST_AGENT,
+                     NULL);
+  write_alias (self->writer, "agent");
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_display (const KvmXml *self)
+{
+  lodge_xml_element (self->writer, "input", "type", "tablet", "bus", "usb", NULL);
+  if (!self->is_x86)
+    lodge_xml_element (self->writer, "input", "type", "keyboard", "bus", "usb", NULL);
+  lodge_xml_open (self->writer, "graphics");
+  lodge_xml_attr (self->writer, "type", "vnc");
+  lodge_xml_attr (self->writer, "autoport", "yes");
+  lodge_xml_attr (self->writer, "listen", "127.0.0.1");
+  lodge_xml_element (self->writer, "listen", "type", "address", "address", "127.0.0.1", NULL);
+  lodge_xml_close (self->writer);
+  lodge_xml_open (self->writer, "video");
+  lodge_xml_element (self->writer, "model", "type", "virtio", NULL);
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_helpers (const KvmXml *self)
+{
+  lodge_xml_open (self->writer, "memballoon");
+  lodge_xml_attr (self->writer, "model", "virtio");
+  if (self->options->stats_period > 0)
+    {
+      g_autofree char *period = g_strdup_printf ("%u", self->options->stats_period);
+      lodge_xml_element (self->writer, "stats", "period", period, NULL);
+    }
+  lodge_xml_close (self->writer);
+  lodge_xml_open (self->writer, "rng");
+  lodge_xml_attr (self->writer, "model", "virtio");
+  lodge_xml_open (self->writer, "backend");
+  lodge_xml_attr (self->writer, "model", "random");
+  lodge_xml_text (self->writer, "/dev/urandom");
+  lodge_xml_close (self->writer);
+  write_alias (self->writer, "rng");
+  lodge_xml_close (self->writer);
+}
+
+static void
+write_devices (const KvmXml *self)
+{
+  lodge_xml_open (self->writer, "devices");
+  lodge_xml_text_element (self->writer, "emulator", self->options->emulator);
+  write_disk (self);
+  write_controllers (self);
+  write_interface (self);
+  write_console (self);
+  write_channel (self);
+  write_display (self);
+  write_helpers (self);
+  lodge_xml_close (self->writer);
+}
+
+char *
+lodge_domain_xml_kvm (const LodgeDomainSpec *spec, const LodgeKvmXmlOptions *options,
+                      GError **error)
+{
+  g_autoptr (LodgeXmlWriter) writer = lodge_xml_writer_new ();
+  KvmXml self = { .writer = writer, .spec = spec, .options = options };
+  lodge_domain_write_check (writer, spec);
+  if (spec->disk_path == NULL)
+    lodge_xml_fail (writer, LODGE_ERROR_INVALID_ARGUMENT, "VM “%s” has no disk", spec->name);
+  self.is_x86 = g_strcmp0 (spec->architecture, "x86_64") == 0
+                || g_strcmp0 (spec->architecture, "i686") == 0;
+  self.is_pcie = strstr (machine_name (&self), "q35") != NULL
+                 || g_str_has_prefix (machine_name (&self), "virt");
+
+  lodge_xml_open (writer, "domain");
+  lodge_xml_attr (writer, "type", options->domain_type);
+  lodge_domain_write_identity (writer, spec);
+  write_limits (&self);
+  write_os (&self);
+  write_platform (&self);
+  write_devices (&self);
+  lodge_xml_close (writer);
+  return lodge_xml_writer_finish (writer, error);
+}

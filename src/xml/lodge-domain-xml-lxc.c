@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The definition of a container for libvirt's lxc driver.  What it leaves out (process limit,
+ * freezing, readiness) Lodge does itself through cgroups and lodge-init.
+ */
+#include "lodge-domain-xml-private.h"
+
+#define IDMAP_MIN_COUNT  65536
+#define LODGE_GUEST_INIT "/dev/lodge/guest/lodge-init"
+
+static void
+check_idmap (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
+{
+  guint64 end = (guint64) spec->idmap_base + spec->idmap_count;
+  if (spec->idmap_base == 0 || spec->idmap_count < IDMAP_MIN_COUNT || end > G_MAXUINT32)
+    lodge_xml_fail (writer, LODGE_ERROR_INVALID_ARGUMENT,
+                    "Container “%s” has no usable range of user ids: %u ids from %u", spec->name,
+                    spec->idmap_count, spec->idmap_base);
+}
+
+static void
+write_limits (LodgeXmlWriter *writer, const LodgeDomainSpec *spec,
+              const LodgeLxcXmlOptions *options)
+{
+  guint64 limit = lodge_domain_spec_memory (writer, spec) / 1024;
+  lodge_xml_uint_element (writer, "memory", "KiB",
+                          limit != 0 ? limit : options->host_memory / 1024);
+  if (limit != 0)
+    {
+      lodge_xml_open (writer, "memtune");
+      lodge_xml_uint_element (writer, "hard_limit", "KiB", limit);
+      if (options->limit_swap)
+        lodge_xml_uint_element (writer, "swap_hard_limit", "KiB", limit);
+      lodge_xml_close (writer);
+    }
+
+  lodge_xml_open (writer, "vcpu");
+  lodge_xml_attr (writer, "placement", "static");
+  lodge_xml_attr (writer, "cpuset", options->cpuset);
+  g_autofree char *vcpus = g_strdup_printf ("%u", options->vcpus);
+  lodge_xml_text (writer, vcpus);
+  lodge_xml_close (writer);
+
+  if (options->cpu_shares == 0 && options->cpu_period == 0)
+    return;
+  lodge_xml_open (writer, "cputune");
+  if (options->cpu_shares != 0)
+    lodge_xml_uint_element (writer, "shares", NULL, options->cpu_shares);
+  if (options->cpu_period != 0)
+    {
+      lodge_xml_uint_element (writer, "period", NULL, options->cpu_period);
+      lodge_xml_uint_element (writer, "quota", NULL, options->cpu_quota);
+    }
+  lodge_xml_close (writer);
+}
+
+static void
+write_os (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
+{
+  lodge_xml_open (writer, "os");
+  lodge_xml_open (writer, "type");
+  lodge_xml_attr (writer, "arch", spec->architecture);
+  lodge_xml_text (writer, "exe");
+  lodge_xml_close (writer);
+  lodge_xml_text_element (writer, "init", LODGE_GUEST_INIT);
+  lodge_xml_text_element (writer, "initarg", "/sbin/init");
+  lodge_xml_close (writer);
+
+  lodge_xml_open (writer, "features");
+  lodge_xml_element (writer, "privnet", NULL);
+  lodge_xml_open (writer, "capabilities");
+  lodge_xml_attr (writer, "policy", "default");
+  /* With it systemd tries to mount debugfs, fails, and calls itself degraded. */
+  lodge_xml_element (writer, "sys_rawio", "state", "off", NULL);
+  lodge_xml_close (writer);
+  lodge_xml_close (writer);
+}
+
+static void
+write_idmap (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
+{
+  g_autofree char *base = g_strdup_printf ("%u", spec->idmap_base);
+  g_autofree char *count = g_strdup_printf ("%u", spec->idmap_count);
+  lodge_xml_open (writer, "idmap");
+  lodge_xml_element (writer, "uid", "start", "0", "target", base, "count", count, NULL);
+  lodge_xml_element (writer, "gid", "start", "0", "target", base, "count", count, NULL);
+  lodge_xml_close (writer);
+}
+
+static void
+write_filesystem (LodgeXmlWriter *writer, const char *source, const char *target,
+                  gboolean read_only)
+{
+  lodge_xml_open (writer, "filesystem");
+  lodge_xml_attr (writer, "type", "mount");
+  lodge_xml_attr (writer, "accessmode", "passthrough");
+  lodge_xml_element (writer, "source", "dir", source, NULL);
+  lodge_xml_element (writer, "target", "dir", target, NULL);
+  if (read_only)
+    lodge_xml_element (writer, "readonly", NULL);
+  lodge_xml_close (writer);
+}
+
+/* libvirt sets the address before init runs, so that the container is reachable at once; a DHCP
+ * client inside gets the same one, for it is reserved. */
+static void
+write_interface (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
+{
+  if (spec->network == NULL)
+    return;
+  lodge_xml_open (writer, "interface");
+  lodge_xml_attr (writer, "type", "network");
+  lodge_xml_element (writer, "mac", "address", spec->mac, NULL);
+  lodge_xml_element (writer, "source", "network", spec->network, NULL);
+  lodge_xml_element (writer, "guest", "dev", "eth0", NULL);
+  if (spec->address != NULL)
+    {
+      g_autofree char *prefix = g_strdup_printf ("%u", spec->prefix);
+      lodge_xml_element (writer, "ip", "address", spec->address, "family", "ipv4", "prefix", prefix,
+                         NULL);
+    }
+  if (spec->address != NULL && spec->gateway != NULL)
+    lodge_xml_element (writer, "route", "family", "ipv4", "address", "0.0.0.0", "prefix", "0",
+                       "gateway", spec->gateway, NULL);
+  lodge_xml_close (writer);
+}
+
+static void
+write_devices (LodgeXmlWriter *writer, const LodgeDomainSpec *spec,
+               const LodgeLxcXmlOptions *options)
+{
+  lodge_xml_open (writer, "devices");
+  lodge_xml_text_element (writer, "emulator", options->emulator);
+  write_filesystem (writer, options->root_dir, "/", FALSE);
+  write_filesystem (writer, options->control_dir, "/dev/lodge", TRUE);
+  write_filesystem (writer, options->guest_dir, "/dev/lodge/guest", TRUE);
+  write_interface (writer, spec);
+  lodge_xml_element (writer, "console", "type", "pty", NULL);
+  lodge_xml_close (writer);
+}
+
+char *
+lodge_domain_xml_lxc (const LodgeDomainSpec *spec, const LodgeLxcXmlOptions *options,
+                      GError **error)
+{
+  g_autoptr (LodgeXmlWriter) writer = lodge_xml_writer_new ();
+  lodge_domain_write_check (writer, spec);
+  check_idmap (writer, spec);
+  lodge_xml_open (writer, "domain");
+  lodge_xml_attr (writer, "type", "lxc");
+  lodge_domain_write_identity (writer, spec);
+  write_limits (writer, spec, options);
+  write_os (writer, spec);
+  write_idmap (writer, spec);
+  lodge_xml_element (writer, "clock", "offset", "utc", NULL);
+  write_devices (writer, spec, options);
+  lodge_xml_close (writer);
+  return lodge_xml_writer_finish (writer, error);
+}
