@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "lodge/lodge-error.h"
 #include "lodge/lodge-types.h"
 
 G_BEGIN_DECLS
