@@ -35,8 +35,8 @@ typedef struct
   const char *fallback[2]; /* by LodgeKind; NULL: unset */
   guint64 min, max;        /* SIZE and UINT */
   const char *const *choices;
-  gboolean live;           /* a change takes effect without a restart */
-  const char *help;        /* one line */
+  gboolean live;    /* a change takes effect without a restart */
+  const char *help; /* one line */
 } LodgeConfigKey;
 
 /** The table.  Static. */

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-network.h"
+
+#include <string.h>
+
+#include "lodge-network-xml.h"
+#include "lodge-subnet-pick.h"
+#include "lodge-virt-network.h"
+
+/* The first 254 addresses are for guests that Lodge does not know; the rest is reserved by it. */
+#define DYNAMIC_ADDRESSES 254
+
+struct _LodgeNetwork
+{
+  GObject parent;
+  LodgeVirtConnection *connection;
+  GMutex lock; /* guards info; held while the network is made, so that it is made once */
+  LodgeNetworkInfo *info;
+};
+
+G_DEFINE_FINAL_TYPE (LodgeNetwork, lodge_network, G_TYPE_OBJECT)
+
+void
+lodge_network_info_free (LodgeNetworkInfo *info)
+{
+  if (info == NULL)
+    return;
+  g_free (info->name);
+  g_free (info->bridge);
+  g_free (info->gateway);
+  g_free (info->dns_domain);
+  g_free (info);
+}
+
+static LodgeNetworkInfo *
+info_copy (const LodgeNetworkInfo *info)
+{
+  LodgeNetworkInfo *copy = g_new0 (LodgeNetworkInfo, 1);
+
+  copy->name = g_strdup (info->name);
+  copy->bridge = g_strdup (info->bridge);
+  copy->gateway = g_strdup (info->gateway);
+  copy->prefix = info->prefix;
+  copy->dns_domain = g_strdup (info->dns_domain);
+  return copy;
+}
+
+static void
+lodge_network_dispose (GObject *object)
+{
+  LodgeNetwork *self = LODGE_NETWORK (object);
+
+  if (self->connection != NULL)
+    {
+      g_signal_handlers_disconnect_by_data (self->connection, self);
+      lodge_virt_connection_stop (self->connection);
+    }
+  g_clear_object (&self->connection);
+  G_OBJECT_CLASS (lodge_network_parent_class)->dispose (object);
+}
+
+static void
+lodge_network_finalize (GObject *object)
+{
+  LodgeNetwork *self = LODGE_NETWORK (object);
+
+  lodge_network_info_free (self->info);
+  g_mutex_clear (&self->lock);
+  G_OBJECT_CLASS (lodge_network_parent_class)->finalize (object);
+}
+
+static void
+lodge_network_class_init (LodgeNetworkClass *klass)
+{
+  G_OBJECT_CLASS (klass)->dispose = lodge_network_dispose;
+  G_OBJECT_CLASS (klass)->finalize = lodge_network_finalize;
+}
+
+static void
+lodge_network_init (LodgeNetwork *self)
+{
+  g_mutex_init (&self->lock);
+}
+
+/* Whoever restarted libvirtd may have changed the network meanwhile. */
+static void
+on_disconnected (LodgeVirtConnection *connection, const char *reason, LodgeNetwork *self)
+{
+  g_mutex_lock (&self->lock);
+  g_clear_pointer (&self->info, lodge_network_info_free);
+  g_mutex_unlock (&self->lock);
+}
+
+LodgeNetwork *
+lodge_network_new (const char *uri)
+{
+  LodgeNetwork *self = g_object_new (LODGE_TYPE_NETWORK, NULL);
+
+  self->connection = lodge_virt_connection_new (uri);
+  g_signal_connect (self->connection, "disconnected", G_CALLBACK (on_disconnected), self);
+  return self;
+}
+
+void
+lodge_network_start (LodgeNetwork *self)
+{
+  lodge_virt_connection_start (self->connection);
+}
+
+static LodgeSubnet *
+ipv4_subnet (LodgeNetworkXml *network)
+{
+  for (guint i = 0; i < network->subnets->len; i++)
+    {
+      LodgeSubnet *subnet = g_ptr_array_index (network->subnets, i);
+
+      if (!subnet->ipv6)
+        return subnet;
+    }
+  return NULL;
+}
+
+/* Ranges of libvirt's networks, also of those that do not run now. */
+static gboolean
+add_libvirt_ranges (LodgeNetwork *self, GArray *used, GError **error)
+{
+  g_autoptr (GPtrArray) all = lodge_virt_network_list_xml (self->connection, error);
+
+  if (all == NULL)
+    return FALSE;
+  for (guint i = 0; i < all->len; i++)
+    {
+      g_autoptr (LodgeNetworkXml) network = NULL;
+
+      /* One that we cannot read is not a reason to have no network. */
+      if (!lodge_network_xml_read (g_ptr_array_index (all, i), &network, NULL))
+        continue;
+      for (guint j = 0; j < network->subnets->len; j++)
+        {
+          LodgeSubnet *subnet = g_ptr_array_index (network->subnets, j);
+          LodgeRange range;
+
+          if (!subnet->ipv6 && lodge_range_parse (subnet->address, subnet->prefix, &range))
+            g_array_append_val (used, range);
+        }
+    }
+  return TRUE;
+}
+
+static gboolean
+create_network (LodgeNetwork *self, GError **error)
+{
+  g_autoptr (GArray) used = g_array_new (FALSE, FALSE, sizeof (LodgeRange));
+  g_autoptr (LodgeNetworkXml) network = lodge_network_xml_new ();
+  LodgeRange range;
+
+  if (!add_libvirt_ranges (self, used, error))
+    return FALSE;
+  lodge_range_add_host_ranges (used);
+  if (!lodge_range_pick_free (used, &range))
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_LIMIT_EXCEEDED,
+                   "there is no free subnet for the network %s", LODGE_NETWORK_NAME);
+      return FALSE;
+    }
+
+  g_autofree char *gateway = lodge_range_address_text (range.address + 1);
+  g_autofree char *first = lodge_range_address_text (range.address + 2);
+  g_autofree char *last = lodge_range_address_text (range.address + DYNAMIC_ADDRESSES);
+  network->name = g_strdup (LODGE_NETWORK_NAME);
+  network->bridge = g_strdup (LODGE_NETWORK_NAME);
+  network->forward = g_strdup ("nat");
+  network->domain = g_strdup (LODGE_NETWORK_DOMAIN);
+  network->managed = TRUE;
+  g_ptr_array_add (network->subnets, lodge_subnet_new (gateway, range.prefix, first, last));
+
+  g_autofree char *xml = lodge_network_xml_write (network, error);
+  return xml != NULL && lodge_virt_network_define (self->connection, xml, error);
+}
+
+static LodgeNetworkInfo *
+read_info (const char *xml, GError **error)
+{
+  g_autoptr (LodgeNetworkXml) network = NULL;
+  g_autoptr (LodgeNetworkInfo) info = g_new0 (LodgeNetworkInfo, 1);
+  LodgeSubnet *subnet;
+
+  if (!lodge_network_xml_read (xml, &network, error))
+    return NULL;
+  subnet = ipv4_subnet (network);
+  if (subnet == NULL || network->bridge == NULL)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE,
+                   "the libvirt network %s has no bridge or no IPv4 addresses\nlook at it with "
+                   "`virsh net-dumpxml %s`",
+                   LODGE_NETWORK_NAME, LODGE_NETWORK_NAME);
+      return NULL;
+    }
+  info->name = g_strdup (LODGE_NETWORK_NAME);
+  info->bridge = g_strdup (network->bridge);
+  info->gateway = g_strdup (subnet->address);
+  info->prefix = subnet->prefix;
+  info->dns_domain = g_strdup (network->domain != NULL ? network->domain : LODGE_NETWORK_DOMAIN);
+  return g_steal_pointer (&info);
+}
+
+static LodgeNetworkInfo *
+ensure_locked (LodgeNetwork *self, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  gboolean active = FALSE;
+  g_autofree char *xml
+      = lodge_virt_network_get_xml (self->connection, LODGE_NETWORK_NAME, &active, &local_error);
+
+  if (xml == NULL)
+    {
+      if (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return NULL;
+        }
+      if (!create_network (self, error))
+        return NULL;
+      xml = lodge_virt_network_get_xml (self->connection, LODGE_NETWORK_NAME, &active, error);
+      if (xml == NULL)
+        return NULL;
+    }
+  if (!active && !lodge_virt_network_start (self->connection, LODGE_NETWORK_NAME, TRUE, error))
+    return NULL;
+  return read_info (xml, error);
+}
+
+LodgeNetworkInfo *
+lodge_network_ensure (LodgeNetwork *self, GError **error)
+{
+  LodgeNetworkInfo *answer = NULL;
+
+  g_mutex_lock (&self->lock);
+  if (self->info == NULL)
+    self->info = ensure_locked (self, error);
+  if (self->info != NULL)
+    answer = info_copy (self->info);
+  g_mutex_unlock (&self->lock);
+  return answer;
+}
+
+char *
+lodge_network_pick_address (const LodgeNetworkInfo *info, GHashTable *taken, GError **error)
+{
+  LodgeRange range;
+
+  if (!lodge_range_parse (info->gateway, info->prefix, &range) || range.prefix > 30)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE,
+                   "the network %s has no usable address range", info->name);
+      return NULL;
+    }
+
+  guint32 size = 1u << (32 - range.prefix);
+  guint32 first = size > 2 * DYNAMIC_ADDRESSES ? DYNAMIC_ADDRESSES + 2 : 2;
+  for (guint32 i = first; i < size - 1; i++)
+    {
+      g_autofree char *address = lodge_range_address_text (range.address + i);
+
+      if (!g_hash_table_contains (taken, address) && strcmp (address, info->gateway) != 0)
+        return g_steal_pointer (&address);
+    }
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_LIMIT_EXCEEDED,
+               "the network %s has no free address left", info->name);
+  return NULL;
+}
+
+char *
+lodge_network_make_mac (const char *uuid)
+{
+  g_autofree char *hash = g_compute_checksum_for_string (G_CHECKSUM_SHA256, uuid, -1);
+
+  return g_strdup_printf ("52:54:00:%.2s:%.2s:%.2s", hash, hash + 2, hash + 4);
+}
+
+static gboolean
+update_host (LodgeNetwork *self, LodgeVirtUpdate update, const char *mac, const char *name,
+             const char *address, GError **error)
+{
+  LodgeNetworkHost *host = lodge_network_host_new (mac, name, address);
+  g_autofree char *xml = lodge_network_xml_dhcp_host (host, error);
+
+  lodge_network_host_free (host);
+  return xml != NULL
+         && lodge_virt_network_update_host (self->connection, LODGE_NETWORK_NAME, update, xml,
+                                            error);
+}
+
+gboolean
+lodge_network_add_host (LodgeNetwork *self, const char *mac, const char *name, const char *address,
+                        GError **error)
+{
+  return update_host (self, LODGE_VIRT_UPDATE_ADD, mac, name, address, error);
+}
+
+gboolean
+lodge_network_remove_host (LodgeNetwork *self, const char *mac, const char *name,
+                           const char *address, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (update_host (self, LODGE_VIRT_UPDATE_DELETE, mac, name, address, &local_error)
+      || g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lodge-virt-connection.h"
+
+G_BEGIN_DECLS
+
+/*
+ * The default network: a NAT bridge of libvirt's with DHCP and DNS, `lodgebr0`, whose subnet was
+ * free when it was made.  Each instance has its address reserved before it starts, so that it is
+ * known without asking anybody.
+ *
+ * Created on the main thread; functions marked (blocking) are for worker threads.
+ */
+#define LODGE_TYPE_NETWORK (lodge_network_get_type ())
+G_DECLARE_FINAL_TYPE (LodgeNetwork, lodge_network, LODGE, NETWORK, GObject)
+
+#define LODGE_NETWORK_NAME   "lodgebr0"
+#define LODGE_NETWORK_DOMAIN "lodge"
+
+/** @uri: a libvirt connection whose daemon runs the networks.  Connects by itself. */
+LodgeNetwork *lodge_network_new (const char *uri);
+
+/** Begins to connect.  Main thread. */
+void lodge_network_start (LodgeNetwork *self);
+
+/** What instances on the network get; a value. */
+typedef struct
+{
+  char *name;
+  char *bridge;
+  char *gateway; /* also the name server */
+  guint prefix;
+  char *dns_domain;
+} LodgeNetworkInfo;
+
+void lodge_network_info_free (LodgeNetworkInfo *info);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeNetworkInfo, lodge_network_info_free)
+
+/**
+ * lodge_network_ensure: (blocking)
+ *
+ * Makes the network when there is none, starts it when it does not run.  After the first success
+ * the answer comes from memory until libvirt has gone away.
+ *
+ * Returns: (transfer full)
+ */
+LodgeNetworkInfo *lodge_network_ensure (LodgeNetwork *self, GError **error);
+
+/**
+ * lodge_network_reserve: (blocking)
+ * @taken: (element-type utf8): addresses that the registry has given out
+ *
+ * Picks a free address of the network.  Nothing is written: see lodge_network_add_host().
+ *
+ * Returns: (transfer full): the address; LIMIT_EXCEEDED when there is none left.
+ */
+char *lodge_network_pick_address (const LodgeNetworkInfo *info, GHashTable *taken, GError **error);
+
+/** A MAC address of libvirt's range (52:54:00) that is made from @uuid.  (transfer full) */
+char *lodge_network_make_mac (const char *uuid);
+
+/** (blocking) Pins name, MAC and address together in DHCP and DNS; the same again is a success. */
+gboolean lodge_network_add_host (LodgeNetwork *self, const char *mac, const char *name,
+                                 const char *address, GError **error);
+
+/** (blocking) Takes that back; an absent one is a success. */
+gboolean lodge_network_remove_host (LodgeNetwork *self, const char *mac, const char *name,
+                                    const char *address, GError **error);
+
+G_END_DECLS
