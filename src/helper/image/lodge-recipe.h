@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+G_BEGIN_DECLS
+
+/** How an image of one release of one distribution is made. */
+typedef struct
+{
+  const char *distribution; /* "debian" */
+  const char *suite;        /* "bookworm" */
+  const char *release;      /* "12" */
+  const char *title;        /* "Debian 12 (bookworm)" */
+  const char *os_id;        /* of libosinfo */
+} LodgeRecipe;
+
+/** A mirror's part of sources.list. */
+typedef struct
+{
+  const char *label;    /* of the archive's Release file */
+  const char *path;     /* last part of its URI, for mirrors whose lists are not there yet */
+  const char *suffix;   /* of the suite */
+  const char *fallback; /* the distribution's own, when the host's apt knows none */
+} LodgeArchive;
+
+/** Returns: NULL when there is none.  Static. */
+const LodgeRecipe *lodge_recipe_find (const char *distribution, const char *suite);
+
+/** The archives of Debian, in the order of sources.list; ended by a NULL label.  Static. */
+const LodgeArchive *lodge_recipe_archives (const LodgeRecipe *recipe);
+
+/**
+ * lodge_recipe_packages:
+ * @machine: dpkg's name of the architecture
+ *
+ * Returns: (transfer full): with ',' between them.
+ */
+char *lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, const char *machine);
+
+G_END_DECLS

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#include "lodge-fail.h"
+
+G_BEGIN_DECLS
+
+/*
+ * The place in which the image helpers let foreign code and foreign bytes run: user, mount, pid,
+ * ipc and uts namespaces of their own, root inside being an unprivileged uid of the host.
+ *
+ * What is written into the staging directory goes through an id-mapped mount, so that the ids on
+ * disk are those of the guest although no process of the host's root wrote them.
+ */
+#define LODGE_SANDBOX_STAGING "/staging"
+
+/* Where the build's ids live on the host: above what useradd, subuid ranges and systemd's dynamic
+ * ranges give out, below 2^31. */
+#define LODGE_SANDBOX_IDMAP_BASE  1879048192u
+#define LODGE_SANDBOX_IDMAP_COUNT 65536u
+
+typedef struct
+{
+  const char *path;   /* on the host, and in the sandbox unless target is set */
+  const char *target; /* nullable */
+  bool writable;      /* as the sandbox's root */
+} LodgeSandboxBind;
+
+typedef struct
+{
+  guint32 idmap_base;
+  guint32 idmap_count;
+  int staging_fd;  /* a directory, writable in the sandbox; -1: none */
+  bool network;    /* keeps the host's network; else there is only a dead loopback */
+  bool host_tools; /* shows /usr, /etc and the like, read-only; else there is nothing */
+  const LodgeSandboxBind *binds;
+  gsize n_binds;
+} LodgeSandbox;
+
+/** Runs in the sandbox as its root, pid 1 of its pid namespace.  Returns the exit status. */
+typedef int (*LodgeSandboxFunc) (gpointer data);
+
+/**
+ * lodge_sandbox_run:
+ *
+ * Runs @func in a new sandbox and waits for its end; all that it left running is killed.  When
+ * the calling process dies, so does the sandbox.  The caller must be root and single-threaded.
+ *
+ * Returns: true with @out_status being what @func returned, 128 + n when signal n ended it;
+ * false when the sandbox could not be made.
+ */
+bool lodge_sandbox_run (const LodgeSandbox *sandbox, LodgeSandboxFunc func, gpointer data,
+                        int *out_status, LodgeFail *fail);
+
+G_END_DECLS
