@@ -1,0 +1,369 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs Lodge's tests and counts them; called by tests/run, which has the usage.
+
+Meson runs what needs no root (suites unit, dbus, cli and lint); its log tells the results.
+Host tests are programs in tests/host and tests/fault that print TAP, or just exit with
+0 (passed), 77 (skipped) or anything else (failed); the last line of a skipped one is the reason.
+All of them share one testbed, and each has to leave it as it found it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TESTBED = os.path.join(ROOT, "tests/lib/testbed")
+WORK = os.environ.get("LODGE_TEST_DIR", "/var/tmp/lodge-tests")
+HOST_TEST_SECONDS = 300
+
+# Build directories, in the source tree where git ignores them, and what is special in each.
+BUILDS = {
+    "build-test": [],
+    "build-sanitize": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
+    "build-failpoints": ["-Dfailpoints=true"],
+}
+
+SANITIZE_ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:"
+                    "allocator_may_return_null=1",
+    "LSAN_OPTIONS": "suppressions=%s/tests/lib/leaks.supp:print_suppressions=0" % ROOT,
+    "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+    "G_DEBUG": "gc-friendly",
+}
+
+
+class Count:
+    """The three numbers of the closing line, and what is worth repeating at the end."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+        self.skips = {}
+
+    def add(self, points, name):
+        """points: (result, description, reason) of each test of the program `name`."""
+        for result, description, reason in points:
+            label = "%s: %s" % (name, description) if description else name
+            if result == "passed":
+                self.passed += 1
+            elif result == "skipped":
+                self.skipped += 1
+                self.skips.setdefault((name, reason or "no reason given"), []).append(description)
+            else:
+                self.failed += 1
+                self.failures.append("%s%s" % (label, " (%s)" % reason if reason else ""))
+
+    def close(self):
+        for (name, reason), which in self.skips.items():
+            print("skipped: %s: %s%s" % (name, reason, " (%d tests)" % len(which)
+                                         if len(which) > 1 else ""))
+        for failure in self.failures:
+            print("FAILED: " + failure)
+        print("%d passed, %d failed, %d skipped" % (self.passed, self.failed, self.skipped),
+              flush=True)
+        return 1 if self.failed or not self.passed else 0
+
+
+POINT = re.compile(r"^\s*(not )?ok\b\s*(\d+)?\s*-?\s*([^#]*?)\s*(?:#\s*(\w+)\s*(.*))?$")
+PLAN = re.compile(r"^\s*1\.\.(\d+)\s*(?:#\s*skip\w*\s*(.*))?$", re.I)
+
+
+def parse_tap(output):
+    """-> ([(result, description, reason)], problem or None); (None, None) when it is no TAP."""
+    points, planned, problem = [], None, None
+    for line in output.split("\n"):
+        plan, point = PLAN.match(line), POINT.match(line)
+        if line.startswith("Bail out!"):
+            problem = line
+        elif plan and planned is None:
+            planned = int(plan.group(1))
+            if planned == 0:
+                points.append(("skipped", "", plan.group(2) or ""))
+                planned = 1
+        elif point:
+            negative, _, description, directive, reason = point.groups()
+            directive = (directive or "").upper()
+            result = "failed" if negative else "passed"
+            if directive.startswith("SKIP"):
+                result = "skipped"
+            elif directive == "TODO" and negative:
+                result, reason = "skipped", "to do: " + reason
+            points.append((result, description, reason or ""))
+    if not points and planned is None:
+        return None, problem
+    if planned is not None and planned != len(points) and problem is None:
+        problem = "%d tests were planned, %d ran" % (planned, len(points))
+    return points, problem
+
+
+def points_of(output, status, problem=None):
+    """What a test program's output and exit status come to."""
+    points, tap_problem = parse_tap(output)
+    lines = [line for line in output.strip().split("\n") if line]
+    if points is None:
+        if status == 77:
+            return [("skipped", "", lines[-1].lstrip("# ") if lines else "")]
+        points = [] if status or problem else [("passed", "", "")]
+    problem = problem or tap_problem
+    if status not in (0, 77) and not any(p[0] == "failed" for p in points) and not problem:
+        problem = "ended by signal %d" % -status if status < 0 else "exit status %d" % status
+    if problem:
+        points = points + [("failed", "", problem)]
+    return points
+
+
+def show(name, points, seconds, output):
+    numbers = {r: sum(p[0] == r for p in points) for r in ("passed", "failed", "skipped")}
+    word = "FAIL" if numbers["failed"] else "ok  " if numbers["passed"] else "skip"
+    tail = ", ".join("%d %s" % (n, r) for r, n in numbers.items() if n)
+    print("%s %-44s %6.1f s  %s" % (word, name, seconds, tail), flush=True)
+    if numbers["failed"]:
+        for line in output.strip().split("\n")[-60:]:
+            print("     | " + line)
+        sys.stdout.flush()
+
+
+def run_quietly(argv, what, count, **keywords):
+    """For builds: the output only when it fails, which then counts as one failed test."""
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+                          **keywords)
+    if done.returncode == 0:
+        return True
+    print("FAIL %s\n%s" % (what, "\n".join(done.stdout.strip().split("\n")[-60:])), flush=True)
+    count.add([("failed", "", "exit status %d" % done.returncode)], what)
+    return False
+
+
+class Builder:
+    """Builds each directory once a run."""
+
+    def __init__(self, count):
+        self.count = count
+        self.done = {}
+
+    def build(self, name):
+        if name not in self.done:
+            began = time.monotonic()
+            self.done[name] = self.compile(name)
+            print("%s %-44s %6.1f s" % ("ok  " if self.done[name] else "FAIL", "build " + name,
+                                        time.monotonic() - began), flush=True)
+        return os.path.join(ROOT, name) if self.done[name] else None
+
+    def compile(self, name):
+        path = os.path.join(ROOT, name)
+        options = ["--prefix=/usr", "-Dwerror=true", *BUILDS[name]]
+        if not os.path.exists(os.path.join(path, "build.ninja")):
+            shutil.rmtree(path, ignore_errors=True)
+            if not run_quietly(["meson", "setup", path, ROOT, *options], "setup " + name,
+                               self.count):
+                return False
+        return run_quietly(["ninja", "-C", path], "build " + name, self.count)
+
+
+def run_suite(count, build, suite, wanted, label, environment=None, multiplier=1):
+    """Runs one of meson's suites and takes the results from its log."""
+    log = os.path.join(build, "meson-logs/testlog.json")
+    if os.path.exists(log):
+        os.unlink(log)
+    names = matching_tests(build, suite, wanted)
+    if not names:
+        print("skip %s: no test%s" % (label, " with '%s' in its name" % wanted if wanted else ""))
+        return
+    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--quiet", "--suite", suite,
+                    "--timeout-multiplier", str(multiplier), *(names if wanted else [])],
+                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   env={**os.environ, **(environment or {})}, check=False)
+    results = []
+    if os.path.exists(log):
+        with open(log, encoding="utf-8", errors="replace") as stream:
+            results = [json.loads(line) for line in stream if line.strip()]
+    for result in sorted(results, key=lambda r: r["name"]):
+        report_meson(count, label, result)
+    missing = len(names) - len(results)
+    if missing > 0:
+        count.add([("failed", "", "%d of %d tests have no result" % (missing, len(names)))], label)
+
+
+def matching_tests(build, suite, wanted):
+    listed = subprocess.run(["meson", "introspect", "--tests", build], capture_output=True,
+                            text=True, check=True).stdout
+    return [t["name"] for t in json.loads(listed)
+            if any(s.split(":")[-1] == suite for s in t["suite"]) and (wanted or "") in t["name"]]
+
+
+def report_meson(count, label, result):
+    name = "%s/%s" % (label, re.sub(r"^.* / ", "", result["name"]))
+    output = result.get("stdout", "") + result.get("stderr", "")
+    problem = {"TIMEOUT": "took too long", "INTERRUPT": "interrupted"}.get(result["result"])
+    status = result.get("returncode", 0)
+    if result["result"] == "SKIP" and status == 0:
+        status = 77
+    if result["result"] in ("FAIL", "ERROR") and status == 0:
+        status = 1
+    points = points_of(result.get("stdout", ""), status, problem)
+    count.add(points, name)
+    show(name, points, result.get("duration", 0), output)
+
+
+class Host:
+    """The testbed that host tests run in."""
+
+    def __init__(self, count, build, name):
+        self.count = count
+        self.build = build
+        self.dir = os.path.join(WORK, name)
+
+    def testbed(self, *arguments):
+        verb, *rest = arguments
+        return subprocess.run([TESTBED, verb, self.dir, *rest], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", check=False)
+
+    def start(self):
+        os.makedirs(self.dir, exist_ok=True)
+        self.testbed("stop")
+        for attempt in (1, 2):
+            done = self.testbed("start", "--build", self.build)
+            if done.returncode == 0:
+                return True
+            # State of an older version may be what it does not start with.
+            if attempt == 1:
+                self.testbed("purge")
+        print(done.stdout)
+        self.count.add([("failed", "", "the testbed does not start")], "host")
+        return False
+
+    def run(self, folder, path):
+        name = "%s/%s" % (folder, os.path.basename(path))
+        environment = {
+            **os.environ,
+            "LODGE_TESTBED": self.dir,
+            "LODGE_SOURCE": ROOT,
+            "LODGE_BUILD": self.build,
+            "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=%s/bus" % self.dir,
+            "PATH": "%s/root/usr/bin:%s" % (self.dir, os.environ["PATH"]),
+            "PYTHONPATH": "%s/tests/lib:%s/tests/host" % (ROOT, ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        began = time.monotonic()
+        output, status, problem = run_limited(path, environment, time_limit(path))
+        points = points_of(output, status, problem)
+        left = self.testbed("leftovers")
+        if left.returncode != 0:
+            points.append(("failed", "leaves nothing behind", ""))
+            output += "\nleft behind:\n" + left.stdout
+        self.count.add(points, name)
+        show(name, points, time.monotonic() - began, output)
+        if left.returncode != 0:
+            self.clean()
+
+    def clean(self):
+        """After a test that left something: a fresh testbed, with the images of the old one."""
+        self.testbed("stop")
+        for folder in ("etc/libvirt/lxc", "etc/libvirt/qemu", "state/instances"):
+            shutil.rmtree(os.path.join(self.dir, folder), ignore_errors=True)
+        for entry in os.listdir(os.path.join(self.dir, "state")):
+            if entry.startswith("lodge.db"):
+                os.unlink(os.path.join(self.dir, "state", entry))
+        self.start()
+
+
+def time_limit(path):
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        found = re.search(r"^# time limit: (\d+)", stream.read(4096), re.M)
+    return int(found.group(1)) if found else HOST_TEST_SECONDS
+
+
+def run_limited(path, environment, seconds):
+    """-> (output, exit status, problem); a test that takes too long is ended with its children."""
+    with subprocess.Popen([path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", env=environment,
+                          start_new_session=True) as child:
+        try:
+            output, _ = child.communicate(timeout=seconds)
+            return output, child.returncode, None
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            output, _ = child.communicate()
+            return output, child.returncode, "took more than %d s" % seconds
+
+
+def run_host(count, builder, wanted, folder="host", build_name="build-test"):
+    path = os.path.join(ROOT, "tests", folder)
+    tests = sorted(os.path.join(path, f) for f in os.listdir(path)
+                   if f.startswith("test-") and f.endswith((".py", ".sh")) and (wanted or "") in f)
+    if not tests:
+        print("skip %s: no test" % folder)
+        return
+    if os.geteuid() != 0:
+        count.add([("skipped", "", "only root can run containers")] * len(tests), folder)
+        return
+    build = builder.build(build_name)
+    if build is None:
+        return
+    host = Host(count, build, folder)
+    if not host.start():
+        return
+    try:
+        for test in tests:
+            host.run(folder, test)
+    finally:
+        host.testbed("stop")
+
+
+def run_meson(suite):
+    def run(count, builder, wanted):
+        build = builder.build("build-test")
+        if build:
+            run_suite(count, build, suite, wanted, suite)
+    return run
+
+
+def run_sanitize(count, builder, wanted):
+    build = builder.build("build-sanitize")
+    for suite in ("unit", "dbus"):
+        if build:
+            run_suite(count, build, suite, wanted, "sanitize-" + suite, SANITIZE_ENVIRONMENT, 4)
+
+
+def run_sweep(count, builder, wanted):
+    run_host(count, builder, wanted, "fault", "build-failpoints")
+
+
+PARTS = {
+    "lint": (run_meson("lint"), "sources: layers, sizes, words"),
+    "unit": (run_meson("unit"), "each module by itself"),
+    "dbus": (run_meson("dbus"), "lodged with the fake driver on a private bus"),
+    "cli": (run_meson("cli"), "the command line and its output"),
+    "sanitize": (run_sanitize, "unit and dbus with ASan, LSan and UBSan"),
+    "host": (run_host, "real containers and virtual machines (root)"),
+    "sweep": (run_sweep, "lodged killed at every step of its jobs (root)"),
+}
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments == ["--list"]:
+        for part, (_, text) in PARTS.items():
+            print("%-9s %s" % (part, text))
+        return 0
+    if len(arguments) > 2 or (arguments and arguments[0] not in PARTS):
+        print("usage: tests/run [%s [NAME]]" % "|".join(PARTS), file=sys.stderr)
+        return 2
+    count = Count()
+    builder = Builder(count)
+    wanted = arguments[1] if len(arguments) > 1 else None
+    for part, (run, _) in PARTS.items():
+        if not arguments or arguments[0] == part:
+            run(count, builder, wanted)
+    return count.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
