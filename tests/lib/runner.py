@@ -22,6 +22,7 @@ WORK = os.environ.get("LODGE_TEST_DIR", "/var/tmp/lodge-tests")
 HOST_TEST_SECONDS = 300
 
 # Build directories, in the source tree where git ignores them, and what is special in each.
+BUILD_ROOT = os.environ.get("LODGE_TEST_BUILDS", ROOT)
 BUILDS = {
     "build-test": [],
     "build-sanitize": ["-Db_sanitize=address,undefined", "-Db_lundef=false"],
@@ -153,17 +154,20 @@ class Builder:
             self.done[name] = self.compile(name)
             print("%s %-44s %6.1f s" % ("ok  " if self.done[name] else "FAIL", "build " + name,
                                         time.monotonic() - began), flush=True)
-        return os.path.join(ROOT, name) if self.done[name] else None
+        return os.path.join(BUILD_ROOT, name) if self.done[name] else None
 
     def compile(self, name):
-        path = os.path.join(ROOT, name)
+        path = self.configure(name)
+        return path is not None and run_quietly(["ninja", "-C", path], "build " + name, self.count)
+
+    def configure(self, name):
+        path = os.path.join(BUILD_ROOT, name)
         options = ["--prefix=/usr", "-Dwerror=true", *BUILDS[name]]
-        if not os.path.exists(os.path.join(path, "build.ninja")):
-            shutil.rmtree(path, ignore_errors=True)
-            if not run_quietly(["meson", "setup", path, ROOT, *options], "setup " + name,
-                               self.count):
-                return False
-        return run_quietly(["ninja", "-C", path], "build " + name, self.count)
+        if os.path.exists(os.path.join(path, "build.ninja")):
+            return path
+        shutil.rmtree(path, ignore_errors=True)
+        done = run_quietly(["meson", "setup", path, ROOT, *options], "setup " + name, self.count)
+        return path if done else None
 
 
 def run_suite(count, build, suite, wanted, label, environment=None, multiplier=1):
@@ -325,6 +329,12 @@ def run_meson(suite):
     return run
 
 
+def run_lint(count, builder, wanted):
+    build = builder.configure("build-test")
+    if build:
+        run_suite(count, build, "lint", wanted, "lint")
+
+
 def run_sanitize(count, builder, wanted):
     build = builder.build("build-sanitize")
     for suite in ("unit", "dbus"):
@@ -337,7 +347,7 @@ def run_sweep(count, builder, wanted):
 
 
 PARTS = {
-    "lint": (run_meson("lint"), "sources: layers, sizes, words"),
+    "lint": (run_lint, "sources: layers, sizes, words"),
     "unit": (run_meson("unit"), "each module by itself"),
     "dbus": (run_meson("dbus"), "lodged with the fake driver on a private bus"),
     "cli": (run_meson("cli"), "the command line and its output"),
