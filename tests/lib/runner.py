@@ -92,8 +92,6 @@ def parse_tap(output):
             result = "failed" if negative else "passed"
             if directive.startswith("SKIP"):
                 result = "skipped"
-            elif directive == "TODO" and negative:
-                result, reason = "skipped", "to do: " + reason
             points.append((result, description, reason or ""))
     if not points and planned is None:
         return None, problem
