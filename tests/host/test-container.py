@@ -1,0 +1,195 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# time limit: 600
+"""The life of a container, as a user sees it."""
+
+import os
+import re
+import tempfile
+
+from hostlib import (CONFLICT, LXC, NOT_FOUND, USAGE, Failure, contains, equal, inside, lodge,
+                     lodge_fails, main, row, state, virsh, wait_for, wait_state)
+
+NAME = "c-life"
+
+
+def test_launch():
+    lodge("launch", "debian/12", NAME, seconds=400)
+    entry = row(NAME)
+    equal(entry["state"], "running")
+    equal(entry["kind"], "container")
+
+
+def test_it_is_an_ordinary_domain():
+    contains(virsh(LXC, "list", "--name").stdout, NAME)
+    uuid = virsh(LXC, "domuuid", NAME).stdout.strip()
+    equal(row(NAME)["uuid"], uuid)
+
+
+def test_exec_returns_the_status_of_the_program():
+    for status in (0, 1, 42, 255):
+        done = lodge("exec", NAME, "--", "sh", "-c", "exit %d" % status, check=False)
+        equal(done.returncode, status)
+    equal(lodge("exec", NAME, "--", "/no/such/program", check=False).returncode, 127)
+    equal(lodge("exec", NAME, "--", "/etc/passwd", check=False).returncode, 126)
+
+
+def test_exec_keeps_streams_apart():
+    done = lodge("exec", NAME, "--", "sh", "-c", "echo out; echo err >&2")
+    equal((done.stdout, done.stderr), ("out\n", "err\n"))
+
+
+def test_exec_passes_stdin_and_its_end():
+    data = os.urandom(3000000)
+    done = lodge("exec", NAME, "--", "cat", data=data, binary=True)
+    equal(len(done.stdout), len(data))
+    if done.stdout != data:
+        raise Failure("the bytes are not the same")
+
+
+def test_exec_passes_arguments_as_they_are():
+    words = ["a b", "", "*", "$HOME", "-n", "ä\n\"'"]
+    done = lodge("exec", NAME, "--", "printf", "<%s>", *words)
+    equal(done.stdout, "".join("<%s>" % w for w in words))
+
+
+def test_programs_are_root_inside_and_nobody_outside():
+    equal(lodge("exec", NAME, "--", "id", "-u").stdout, "0\n")
+    mapped = lodge("exec", NAME, "--", "cat", "/proc/self/uid_map").stdout.split()
+    equal(mapped[0], "0")
+    if int(mapped[1]) < 65536:
+        raise Failure("root of the container is uid %s of the host" % mapped[1])
+
+
+def test_exec_has_the_capabilities_of_init():
+    command = "grep CapBnd /proc/1/status; grep CapBnd /proc/self/status"
+    lines = lodge("exec", NAME, "--", "sh", "-c", command).stdout.split("\n")
+    equal(lines[1], lines[0])
+
+
+def test_systemd_finishes_booting():
+    wait_for(lambda: lodge("exec", NAME, "--", "systemctl", "is-system-running",
+                           check=False).stdout.strip() in ("running", "degraded"),
+             30, "systemd in the container did not finish booting")
+    failed = lodge("exec", NAME, "--", "systemctl", "--failed", "--no-legend", check=False).stdout
+    equal(failed.strip(), "", "failed units")
+
+
+def test_an_address_comes_and_is_listed():
+    address = wait_for(lambda: row(NAME).get("address"), 15, "no address in lodge list")
+    contains(lodge("exec", NAME, "--", "ip", "-4", "-o", "addr", "show", "eth0").stdout, address)
+    inside("ping", "-c1", "-W3", address)
+
+
+def test_the_program_of_the_issue():
+    contains(lodge("exec", NAME, "--", "apt-get", "--version").stdout, "apt")
+
+
+def test_a_pty_is_of_the_container():
+    done = lodge("exec", "-t", NAME, "--", "tty", check=False)
+    if done.returncode == USAGE:
+        done = lodge("exec", "--tty", NAME, "--", "tty")
+    if not re.match(r"/dev/pts/\d+", done.stdout):
+        raise Failure("tty says %r" % done.stdout)
+
+
+def test_files_go_in_and_out():
+    with tempfile.TemporaryDirectory() as folder:
+        os.makedirs(folder + "/tree/sub")
+        with open(folder + "/tree/sub/data", "wb") as stream:
+            stream.write(os.urandom(100000))
+        os.chmod(folder + "/tree/sub/data", 0o640)
+        os.symlink("data", folder + "/tree/sub/link")
+        lodge("file", "push", "-r", folder + "/tree", NAME + "/srv/")
+        lodge("file", "pull", "-r", NAME + "/srv/tree", folder + "/back")
+        back = folder + "/back/tree" if os.path.isdir(folder + "/back/tree") else folder + "/back"
+        with open(folder + "/tree/sub/data", "rb") as first, open(back + "/sub/data", "rb") as second:
+            if first.read() != second.read():
+                raise Failure("the file came back changed")
+        equal(os.stat(back + "/sub/data").st_mode & 0o777, 0o640)
+        equal(os.readlink(back + "/sub/link"), "data")
+
+
+def test_a_link_cannot_lead_out_of_the_container():
+    lodge("exec", NAME, "--", "ln", "-sfn", "/", "/srv/root")
+    with tempfile.TemporaryDirectory() as folder:
+        lodge("file", "pull", NAME + "/srv/root/etc/hostname", folder + "/hostname", check=False)
+        if os.path.exists(folder + "/hostname"):
+            with open(folder + "/hostname", encoding="utf-8") as stream:
+                equal(stream.read().strip(), NAME)
+
+
+def test_info_has_live_numbers():
+    text = lodge("info", NAME).stdout
+    for word in (NAME, "running", "container"):
+        contains(text, word)
+
+
+def test_start_of_a_running_one_is_refused():
+    lodge_fails(CONFLICT, "start", NAME, says=NAME)
+
+
+def test_pause_and_resume():
+    lodge("pause", NAME)
+    equal(state(NAME), "paused")
+    lodge_fails(CONFLICT, "exec", NAME, "--", "true", says=NAME)
+    lodge("resume", NAME)
+    equal(state(NAME), "running")
+    lodge("exec", NAME, "--", "true")
+
+
+def test_stop():
+    lodge("exec", NAME, "--", "touch", "/root/kept")
+    lodge("stop", NAME)
+    equal(state(NAME), "stopped")
+    lodge_fails(CONFLICT, "exec", NAME, "--", "true", says=NAME)
+
+
+def test_files_of_a_stopped_one():
+    with tempfile.TemporaryDirectory() as folder:
+        with open(folder + "/note", "w", encoding="utf-8") as stream:
+            stream.write("while you slept\n")
+        lodge("file", "push", folder + "/note", NAME + "/root/note")
+        lodge("file", "pull", NAME + "/root/note", folder + "/again")
+        with open(folder + "/again", encoding="utf-8") as stream:
+            equal(stream.read(), "while you slept\n")
+
+
+def test_rename():
+    lodge("rename", NAME, NAME + "-b")
+    equal(state(NAME), None)
+    equal(state(NAME + "-b"), "stopped")
+    lodge("rename", NAME + "-b", NAME)
+
+
+def test_start_again_keeps_files():
+    lodge("start", NAME)
+    wait_state(NAME, "running")
+    lodge("exec", NAME, "--", "test", "-e", "/root/kept")
+    equal(lodge("exec", NAME, "--", "cat", "/root/note").stdout, "while you slept\n")
+
+
+def test_restart_from_inside():
+    first = virsh(LXC, "domid", NAME).stdout
+    lodge("exec", NAME, "--", "systemctl", "reboot", check=False)
+    wait_for(lambda: virsh(LXC, "domid", NAME, check=False).stdout not in (first, "-\n", ""), 20,
+             "no new domain id after a reboot")
+    wait_for(lambda: lodge("exec", NAME, "--", "true", check=False).returncode == 0, 20,
+             "exec does not work after a reboot")
+
+
+def test_poweroff_from_inside():
+    lodge("exec", NAME, "--", "systemctl", "poweroff", check=False)
+    wait_state(NAME, "stopped", 20)
+    lodge("start", NAME)
+
+
+def test_delete_of_a_running_one_needs_force():
+    lodge_fails(CONFLICT, "delete", NAME, says=NAME)
+    lodge("delete", "--force", NAME)
+    equal(row(NAME), None)
+    lodge_fails(NOT_FOUND, "info", NAME, says=NAME)
+
+
+if __name__ == "__main__":
+    main("c-life")
