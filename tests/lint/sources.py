@@ -10,11 +10,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 def files(*suffixes, under=()):
-    """Paths, relative to ROOT, of the project's files: those that git does not ignore, or, in a
-    tarball, all but what is hidden or built."""
+    """Paths, relative to ROOT, of the project's files: those that git tracks, or, in a tarball,
+    all but what is hidden or built."""
     try:
-        listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others",
-                                 "--exclude-standard"], capture_output=True,
+        listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True,
                                 check=True).stdout.decode().split("\0")
         found = [f for f in listed if f and os.path.isfile(os.path.join(ROOT, f))]
     except (OSError, subprocess.CalledProcessError):
