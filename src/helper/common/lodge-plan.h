@@ -42,7 +42,8 @@ typedef struct
  * @path: a regular file that root owns and nobody else may read or write
  *
  * Reads and checks all of a plan: an unknown or repeated key, a missing one, a path that is not
- * absolute and plain, is refused.  @out_plan is large: keep it in static storage.
+ * absolute and plain, is refused.  @out_plan is large: it fits on a stack, but on no smaller one
+ * than a main thread's.
  */
 bool lodge_plan_read (LodgePlan *out_plan, const char *path, LodgeFail *fail);
 

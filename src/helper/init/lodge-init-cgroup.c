@@ -92,7 +92,7 @@ shake_hands (void)
 static bool
 find_last_mount (const char *dir, char *out_path, size_t size)
 {
-  static char mounts[262144];
+  char mounts[262144];
   size_t length = strlen (dir);
   char *state = NULL;
   bool found = false;

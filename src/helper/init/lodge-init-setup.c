@@ -82,13 +82,14 @@ has_address (const char *hosts, const char *address)
 static void
 write_hosts (const Setup *setup)
 {
-  static char hosts[65536];
+  char hosts[65536];
   char line[512];
   size_t size = 0;
   LODGE_AUTOFD fd = lodge_io_open_regular (AT_FDCWD, "/etc/hosts", sizeof hosts - 1, &size);
   bool absent = fd == -ENOENT;
   int n;
 
+  hosts[0] = '\0';
   if (fd >= 0)
     lodge_io_read_fd (fd, hosts, sizeof hosts);
   else if (!absent)
@@ -140,7 +141,7 @@ apply_first_boot (const Setup *setup)
 void
 lodge_init_apply_setup (void)
 {
-  static char text[65536];
+  char text[65536];
   Setup setup = { 0 };
   ssize_t n = lodge_io_read_file (AT_FDCWD, SETUP_FILE, text, sizeof text);
 
