@@ -572,20 +572,6 @@ lodge_virt_connection_lookup (LodgeVirtConnection *self, const char *uuid, GErro
   return domain;
 }
 
-const char *
-lodge_virt_domain_name (virDomainPtr domain)
-{
-  virErrorPtr saved = virSaveLastError ();
-  const char *name = virDomainGetName (domain);
-
-  if (saved != NULL)
-    {
-      virSetError (saved);
-      virFreeError (saved);
-    }
-  return name != NULL ? name : "?";
-}
-
 LodgeVirtConnection *
 lodge_virt_connection_new (const char *uri)
 {

@@ -97,12 +97,4 @@ virConnectPtr lodge_virt_connection_acquire (LodgeVirtConnection *self, GError *
 virDomainPtr lodge_virt_connection_lookup (LodgeVirtConnection *self, const char *uuid,
                                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/**
- * lodge_virt_domain_name:
- *
- * virDomainGetName() that keeps the thread's last error, which the original resets: for use in
- * the arguments of lodge_virt_set_error().  Borrowed from @domain.
- */
-const char *lodge_virt_domain_name (virDomainPtr domain);
-
 G_END_DECLS

@@ -19,8 +19,9 @@ void lodge_virt_error_init (void);
  * @format: what could not be done, for example "cannot start 'web'"
  *
  * Sets @error from libvirt's last error as "<format>: <libvirt's sentence>" with the code that
- * fits.  libvirt keeps the last error per thread and every call resets it: call this on the
- * thread of the failed call, right after it.
+ * fits.  libvirt keeps the last error per thread and every call resets it, even
+ * virDomainGetName(): call this on the thread of the failed call, right after it, and ask for
+ * what the message names before the call.
  */
 void lodge_virt_set_error (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 

@@ -2,7 +2,7 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-#include "lodge-virt-connection.h"
+#include "lodge-virt-autoptr.h"
 #include "lodge-virt-error.h"
 #include "lodge-virt-loop.h"
 
@@ -43,20 +43,6 @@ test_set (void)
 }
 
 static void
-test_domain_name (void)
-{
-  g_autoptr (virConnect) connection = virConnectOpen ("test:///default");
-  g_autoptr (virDomain) domain = virDomainLookupByName (connection, "test");
-  g_autoptr (GError) error = NULL;
-
-  g_assert_cmpint (virDomainResume (domain), ==, -1);
-  g_assert_true (lodge_virt_error_is (VIR_ERR_OPERATION_INVALID));
-  lodge_virt_set_error (&error, "cannot resume '%s'", lodge_virt_domain_name (domain));
-  g_assert_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE);
-  g_assert_true (g_str_has_prefix (error->message, "cannot resume 'test': "));
-}
-
-static void
 test_set_without_error (void)
 {
   g_autoptr (GError) error = NULL;
@@ -76,7 +62,6 @@ main (int argc, char **argv)
   lodge_virt_error_init ();
   g_test_add_func ("/virt/error/map", test_map);
   g_test_add_func ("/virt/error/set", test_set);
-  g_test_add_func ("/virt/error/domain-name", test_domain_name);
   g_test_add_func ("/virt/error/none", test_set_without_error);
   return g_test_run ();
 }
