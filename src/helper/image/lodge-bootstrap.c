@@ -15,8 +15,8 @@
 #include "lodge-mirror.h"
 #include "lodge-status.h"
 
-#define HOOK_DIR            "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
-#define REPORT_INTERVAL_US  (150 * 1000)
+#define HOOK_DIR           "/usr/share/mmdebstrap/hooks/maybe-merged-usr"
+#define REPORT_INTERVAL_US (150 * 1000)
 
 /* How far the whole is when a stage begins, as measured for a minimal system; the work within
  * the two installing stages is one part bytes, one part unpacking, one part configuring. */
@@ -94,10 +94,10 @@ report (Watch *watch, bool now)
   gsize next = watch->stage + 1;
   double start = STAGES[watch->stage].start;
   double end = next < G_N_ELEMENTS (STAGES) ? STAGES[next].start : 1.0;
-  double inner = (share ((double) watch->bytes_done, (double) watch->bytes_total)
-                  + share (watch->unpacked, watch->packages)
-                  + share (watch->configured, watch->packages))
-                 / 3;
+  double inner
+      = (share ((double) watch->bytes_done, (double) watch->bytes_total)
+         + share (watch->unpacked, watch->packages) + share (watch->configured, watch->packages))
+        / 3;
   lodge_status_progress ((start + (end - start) * inner) * watch->bootstrap->progress_end,
                          watch->bytes_done, watch->bytes_total, watch->stage_name);
 }
@@ -165,9 +165,11 @@ count_configured (Watch *watch, const char *line)
   set_stage_name (watch, "configure");
 }
 
+/* The daemon's log gets the words of apt and dpkg; the user gets their meaning. */
 static void
 remember_error (Watch *watch, const char *line)
 {
+  fprintf (stderr, "%s\n", line);
   g_string_assign (watch->last_error, line);
 }
 
@@ -182,6 +184,7 @@ static const struct
   { "Unpacking ", count_unpacked },
   { "Setting up ", count_configured },
   { "E: ", remember_error },
+
   { "dpkg: error", remember_error },
 };
 

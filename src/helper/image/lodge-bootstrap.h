@@ -10,11 +10,11 @@ typedef struct
 {
   const LodgeRecipe *recipe;
   bool is_vm;
-  const char *machine;    /* dpkg's name */
-  const char *mirror;     /* nullable */
-  const char *early_dir;  /* nullable: a tree that is there before packages are configured */
-  const char *target;     /* an absent directory */
-  double progress_end;    /* fraction at which this part of the work is done */
+  const char *machine;   /* dpkg's name */
+  const char *mirror;    /* nullable */
+  const char *early_dir; /* nullable: a tree that is there before packages are configured */
+  const char *target;    /* an absent directory */
+  double progress_end;   /* fraction at which this part of the work is done */
 } LodgeBootstrap;
 
 /**

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-
 /* Nothing of the caller's environment reaches a build: the daemon's proxies and locale are not
  * the image's business. */
 static char *const ENVIRONMENT[] = {

@@ -11,8 +11,8 @@ static const char *const FROZEN_OPTIONS[] = {
 };
 
 static const char *const WAY_OPTIONS[] = {
-  "Acquire::http::Proxy",  "Acquire::https::Proxy", "Acquire::Retries ",
-  "Acquire::ForceIPv4 ",   "Acquire::ForceIPv6 ",   "Acquire::http::User-Agent ",
+  "Acquire::http::Proxy", "Acquire::https::Proxy", "Acquire::Retries ",
+  "Acquire::ForceIPv4 ",  "Acquire::ForceIPv6 ",   "Acquire::http::User-Agent ",
 };
 
 static bool
@@ -85,9 +85,12 @@ char **
 lodge_mirror_sources (const LodgeRecipe *recipe, const char *override)
 {
   LodgeFail fail = { 0 };
-  static const char *const ARGV[] = { "apt-get", "indextargets", "--format",
+  static const char *const ARGV[] = { "apt-get",
+                                      "indextargets",
+                                      "--format",
                                       "$(LABEL)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)",
-                                      "Created-By: Packages", NULL };
+                                      "Created-By: Packages",
+                                      NULL };
   g_autofree char *text = lodge_command_capture (ARGV, &fail);
   g_auto (GStrv) targets = g_strsplit (text != NULL ? text : "", "\n", -1);
   g_autoptr (GPtrArray) sources = g_ptr_array_new ();

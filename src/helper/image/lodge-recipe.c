@@ -16,7 +16,7 @@ static const LodgeArchive ARCHIVES[] = {
 };
 
 /* What a system needs to be one, and what its first user looks for at once. */
-#define COMMON                                                                                   \
+#define COMMON                                                                                     \
   "systemd,systemd-sysv,dbus,iproute2,iputils-ping,netbase,procps,libnss-myhostname,"              \
   "ca-certificates,less,nano"
 #define VM "udev,kmod,fdisk,initramfs-tools,zstd,qemu-guest-agent,systemd-resolved"

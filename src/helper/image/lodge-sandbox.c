@@ -279,7 +279,8 @@ enter_root (const LodgeSandbox *sandbox, int staging_mount, int userns_fd, Lodge
              < 0)
     return refuse (fail, "mount the staging directory");
   if (chown ("tmp", sandbox->idmap_base, sandbox->idmap_base) < 0
-      || chown ("var/tmp", sandbox->idmap_base, sandbox->idmap_base) < 0)
+      || chown ("var/tmp", sandbox->idmap_base, sandbox->idmap_base) < 0 || chmod ("tmp", 01777) < 0
+      || chmod ("var/tmp", 01777) < 0)
     return refuse (fail, "hand over /tmp");
   if (syscall (SYS_pivot_root, ".", ".") < 0 || umount2 (".", MNT_DETACH) < 0 || chdir ("/") < 0)
     return refuse (fail, "change its root");

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-customise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <glob.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lodge-io.h"
+
+#define RESOURCE_ROOT "/org/lodge1/image"
+#define PROGRAM_DIR   "/usr/lib/lodge/"
+#define SYSTEM        "/etc/systemd/system/"
+#define UNITS         "/lib/systemd/system/"
+
+#define CONTAINER LODGE_OVERLAY_CONTAINER
+#define BOTH      (LODGE_OVERLAY_CONTAINER | LODGE_OVERLAY_VM)
+
+static const struct
+{
+  LodgeOverlay overlay;
+  const char *name;
+} OVERLAYS[] = {
+  { LODGE_OVERLAY_COMMON, "common" },
+  { LODGE_OVERLAY_CONTAINER, "container" },
+  { LODGE_OVERLAY_VM, "vm" },
+  { LODGE_OVERLAY_VM_EARLY, "vm-early" },
+};
+
+typedef struct
+{
+  LodgeOverlay overlay;
+  const char *path;
+  const char *target;
+} Link;
+
+static const Link LINKS[] = {
+  { BOTH, SYSTEM "multi-user.target.wants/systemd-networkd.service",
+    UNITS "systemd-networkd.service" },
+  { BOTH, SYSTEM "sockets.target.wants/systemd-networkd.socket", UNITS "systemd-networkd.socket" },
+  { BOTH, SYSTEM "dbus-org.freedesktop.network1.service", UNITS "systemd-networkd.service" },
+  { LODGE_OVERLAY_VM, SYSTEM "sysinit.target.wants/qemu-guest-agent.service",
+    SYSTEM "qemu-guest-agent.service" },
+  { LODGE_OVERLAY_VM, SYSTEM "multi-user.target.wants/lodge-grow-root.service",
+    SYSTEM "lodge-grow-root.service" },
+  { LODGE_OVERLAY_VM, "/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf" },
+};
+
+/* Units that cost time at each boot and give a guest nothing. */
+static const Link MASKS[] = {
+  { BOTH, "systemd-update-utmp.service", NULL },
+  { BOTH, "systemd-update-utmp-runlevel.service", NULL },
+  { BOTH, "systemd-firstboot.service", NULL },
+  { BOTH, "systemd-machine-id-commit.service", NULL },
+  { BOTH, "systemd-journal-catalog-update.service", NULL },
+  { BOTH, "systemd-pstore.service", NULL },
+  { BOTH, "sys-kernel-debug.mount", NULL },
+  { BOTH, "sys-kernel-tracing.mount", NULL },
+  { BOTH, "dev-hugepages.mount", NULL },
+  { CONTAINER, "sys-kernel-config.mount", NULL },
+  { CONTAINER, "sys-fs-fuse-connections.mount", NULL },
+  { CONTAINER, "systemd-remount-fs.service", NULL },
+  { CONTAINER, "systemd-tmpfiles-setup-dev.service", NULL },
+  { CONTAINER, "getty-static.service", NULL },
+  { LODGE_OVERLAY_VM, "systemd-hwdb-update.service", NULL },
+  { LODGE_OVERLAY_VM, "modprobe@configfs.service", NULL },
+  { LODGE_OVERLAY_VM, "modprobe@drm.service", NULL },
+  { LODGE_OVERLAY_VM, "modprobe@efi_pstore.service", NULL },
+  { LODGE_OVERLAY_VM, "kmod-static-nodes.service", NULL },
+};
+
+static const Link REMOVALS[] = {
+  { BOTH, "/etc/hostname", NULL },
+  { BOTH, "/var/lib/dbus/machine-id", NULL },
+  { BOTH, "/etc/ssh/ssh_host_*", NULL },
+  { BOTH, "/etc/apt/apt.conf.d/99mmdebstrap", NULL },
+  { BOTH, "/etc/dpkg/dpkg.cfg.d/99mmdebstrap", NULL },
+  { BOTH, "/var/cache/ldconfig/aux-cache", NULL },
+  { BOTH, "/var/cache/debconf/*-old", NULL },
+  { BOTH, "/var/lib/dpkg/*-old", NULL },
+  { BOTH, "/var/log/*.log", NULL },
+  { BOTH, "/var/log/apt/*", NULL },
+  { BOTH, "/var/log/journal", NULL },
+  { BOTH, "/etc/*-", NULL },
+  { BOTH, SYSTEM "*.wants/e2scrub_*", NULL },
+  { BOTH, SYSTEM "*.wants/systemd-pstore.service", NULL },
+  { BOTH, SYSTEM "*.wants/fstrim.timer", NULL },
+  { CONTAINER, "/etc/resolv.conf", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "*.wants/systemd-networkd-wait-online.service", NULL },
+};
+
+static bool
+write_file (const char *path, const void *data, gsize size, LodgeFail *fail)
+{
+  g_autofree char *parent = g_path_get_dirname (path);
+  if (g_mkdir_with_parents (parent, 0755) < 0)
+    return lodge_fail_errno (fail, errno, "%s cannot be made", parent);
+  mode_t mode = strstr (path, PROGRAM_DIR) != NULL ? 0755 : 0644;
+  unlink (path);
+  LODGE_AUTOFD fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+  if (fd < 0)
+    return lodge_fail_errno (fail, errno, "%s cannot be written", path);
+  int error = lodge_io_write_all (fd, data, size);
+  return error == 0 || lodge_fail_errno (fail, error, "%s cannot be written", path);
+}
+
+/** Writes what is in the resource folder @folder, which ends with '/'. */
+static bool
+write_folder (const char *folder, gsize prefix_length, const char *root, LodgeFail *fail)
+{
+  g_auto (GStrv) names = g_resources_enumerate_children (folder, 0, NULL);
+  for (char **name = names; name != NULL && *name != NULL; name++)
+    {
+      g_autofree char *resource = g_strconcat (folder, *name, NULL);
+      if (g_str_has_suffix (resource, "/"))
+        {
+          if (!write_folder (resource, prefix_length, root, fail))
+            return false;
+          continue;
+        }
+      g_autoptr (GBytes) bytes = g_resources_lookup_data (resource, 0, NULL);
+      g_autofree char *path = g_strconcat (root, resource + prefix_length, NULL);
+      if (!write_file (path, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), fail))
+        return false;
+    }
+  return true;
+}
+
+bool
+lodge_customise_write (LodgeOverlay overlay, const char *root, LodgeFail *fail)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (OVERLAYS); i++)
+    {
+      if ((overlay & OVERLAYS[i].overlay) == 0)
+        continue;
+      g_autofree char *folder = g_strconcat (RESOURCE_ROOT "/", OVERLAYS[i].name, "/", NULL);
+      if (!write_folder (folder, strlen (folder) - 1, root, fail))
+        return false;
+    }
+  return true;
+}
+
+static bool
+make_link (const char *target, const char *path, LodgeFail *fail)
+{
+  g_autofree char *parent = g_path_get_dirname (path);
+  if (g_mkdir_with_parents (parent, 0755) < 0)
+    return lodge_fail_errno (fail, errno, "%s cannot be made", parent);
+  if ((unlink (path) < 0 && errno != ENOENT) || symlink (target, path) < 0)
+    return lodge_fail_errno (fail, errno, "%s cannot be linked", path);
+  return true;
+}
+
+static bool
+make_links (LodgeOverlay overlay, LodgeFail *fail)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (LINKS); i++)
+    if ((LINKS[i].overlay & overlay) != 0 && !make_link (LINKS[i].target, LINKS[i].path, fail))
+      return false;
+  for (gsize i = 0; i < G_N_ELEMENTS (MASKS); i++)
+    {
+      g_autofree char *path = g_strconcat (SYSTEM, MASKS[i].path, NULL);
+      if ((MASKS[i].overlay & overlay) != 0 && !make_link ("/dev/null", path, fail))
+        return false;
+    }
+  return true;
+}
+
+static void
+remove_traces (LodgeOverlay overlay)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (REMOVALS); i++)
+    {
+      glob_t found = { 0 };
+      if ((REMOVALS[i].overlay & overlay) == 0
+          || glob (REMOVALS[i].path, GLOB_NOSORT, NULL, &found) != 0)
+        continue;
+      for (gsize k = 0; k < found.gl_pathc; k++)
+        if (unlink (found.gl_pathv[k]) < 0 && errno == EISDIR)
+          rmdir (found.gl_pathv[k]);
+      globfree (&found);
+    }
+}
+
+/*
+ * systemd compares the time of /usr with that of these files, and would run half a dozen "first
+ * boot after an update" services in each new instance.
+ */
+static bool
+mark_updated (LodgeFail *fail)
+{
+  static const char *const FILES[] = { "/etc/.updated", "/var/.updated" };
+  struct stat usr;
+  if (stat ("/usr", &usr) < 0)
+    return lodge_fail_errno (fail, errno, "/usr cannot be read");
+  g_autofree char *text = g_strdup_printf ("TIMESTAMP_NSEC=%" G_GINT64_FORMAT "%09ld\n",
+                                           (gint64) usr.st_mtim.tv_sec, usr.st_mtim.tv_nsec);
+  struct timespec times[2] = { usr.st_mtim, usr.st_mtim };
+  for (gsize i = 0; i < G_N_ELEMENTS (FILES); i++)
+    {
+      if (!write_file (FILES[i], text, strlen (text), fail))
+        return false;
+      if (utimensat (AT_FDCWD, FILES[i], times, 0) < 0)
+        return lodge_fail_errno (fail, errno, "%s cannot be dated", FILES[i]);
+    }
+  return true;
+}
+
+static bool
+write_apt_options (char **options, LodgeFail *fail)
+{
+  if (*options == NULL)
+    return true;
+  g_autofree char *lines = g_strjoinv ("\n", options);
+  g_autofree char *text = g_strconcat (lines, "\n", NULL);
+  return write_file ("/etc/apt/apt.conf.d/90lodge-mirror", text, strlen (text), fail);
+}
+
+static bool
+customise_here (bool is_vm, char **apt_options, LodgeFail *fail)
+{
+  LodgeOverlay kind = is_vm ? LODGE_OVERLAY_VM : LODGE_OVERLAY_CONTAINER;
+
+  remove_traces (kind);
+  return lodge_customise_write (LODGE_OVERLAY_COMMON | kind, "", fail) && make_links (kind, fail)
+         && write_file ("/etc/machine-id", "", 0, fail) && write_apt_options (apt_options, fail)
+         && mark_updated (fail);
+}
+
+bool
+lodge_customise_run (bool is_vm, const char *root, char **apt_options, LodgeFail *fail)
+{
+  int report[2];
+  if (pipe2 (report, O_CLOEXEC) < 0)
+    return lodge_fail_errno (fail, errno, "The image cannot be customised");
+  pid_t pid = fork ();
+  if (pid == 0)
+    {
+      if (chroot (root) < 0 || chdir ("/") < 0)
+        lodge_fail_errno (fail, errno, "The image cannot be entered");
+      else if (customise_here (is_vm, apt_options, fail))
+        _exit (0);
+      dprintf (report[1], "%s", fail->text);
+      _exit (1);
+    }
+  close (report[1]);
+  char text[sizeof fail->text] = "it ended early";
+  ssize_t ignored G_GNUC_UNUSED = read (report[0], text, sizeof text - 1);
+  close (report[0]);
+  int status = -1;
+  if (pid > 0)
+    waitpid (pid, &status, 0);
+  return status == 0
+         || lodge_fail (fail, "HelperFailed", "The image cannot be customised: %s", text);
+}
