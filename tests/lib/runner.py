@@ -162,7 +162,8 @@ class Builder:
         path = os.path.join(BUILD_ROOT, name)
         options = ["--prefix=/usr", "-Dwerror=true", *BUILDS[name]]
         if os.path.exists(os.path.join(path, "build.ninja")):
-            return path
+            again = run_quietly(["ninja", "-C", path, "build.ninja"], "setup " + name, self.count)
+            return path if again else None
         shutil.rmtree(path, ignore_errors=True)
         done = run_quietly(["meson", "setup", path, ROOT, *options], "setup " + name, self.count)
         return path if done else None
