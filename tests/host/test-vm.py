@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# time limit: 900
+"""The life of a virtual machine: the same words as for a container."""
+
+import os
+import tempfile
+
+from hostlib import (CONFLICT, QEMU, contains, equal, lodge, lodge_fails, main, row, state, virsh,
+                     wait_for, wait_state)
+
+NAME = "m-life"
+
+
+def agent_answers():
+    return lodge("exec", NAME, "--", "true", check=False, seconds=60).returncode == 0
+
+
+def test_launch():
+    lodge("launch", "debian/12", NAME, "--vm", seconds=800)
+    equal(state(NAME), "running")
+    equal(row(NAME)["kind"], "vm")
+    contains(virsh(QEMU, "list", "--name").stdout, NAME)
+
+
+def test_the_console_shows_it_boot():
+    wait_for(lambda: "inux" in lodge("console", "--log", NAME).stdout, 90, "no kernel on the console")
+
+
+def test_exec_by_the_agent():
+    wait_for(agent_answers, 180, "the agent does not answer")
+    for status in (0, 42):
+        equal(lodge("exec", NAME, "--", "sh", "-c", "exit %d" % status, check=False,
+                    seconds=60).returncode, status)
+    done = lodge("exec", NAME, "--", "sh", "-c", "echo out; echo err >&2", seconds=60)
+    equal((done.stdout, done.stderr), ("out\n", "err\n"))
+
+
+def test_an_address():
+    wait_for(lambda: row(NAME).get("address"), 60, "no address")
+
+
+def test_files_go_in_and_out():
+    with tempfile.TemporaryDirectory() as folder:
+        data = os.urandom(200000)
+        with open(folder + "/in", "wb") as stream:
+            stream.write(data)
+        lodge("file", "push", folder + "/in", NAME + "/root/in", seconds=120)
+        lodge("file", "pull", NAME + "/root/in", folder + "/out", seconds=120)
+        with open(folder + "/out", "rb") as stream:
+            equal(stream.read() == data, True, "same bytes")
+
+
+def test_pause_and_resume():
+    lodge("pause", NAME)
+    equal(state(NAME), "paused")
+    lodge("resume", NAME)
+    equal(state(NAME), "running")
+
+
+def test_stop():
+    lodge("stop", "--timeout", "120", NAME, seconds=150)
+    equal(state(NAME), "stopped")
+    lodge_fails(CONFLICT, "exec", NAME, "--", "true", says=NAME)
+
+
+def test_files_of_a_stopped_one():
+    with tempfile.TemporaryDirectory() as folder:
+        lodge("file", "pull", NAME + "/etc/os-release", folder + "/os", seconds=180)
+        with open(folder + "/os", encoding="utf-8") as stream:
+            contains(stream.read(), "bookworm")
+
+
+def test_virsh_start_and_destroy():
+    virsh(QEMU, "start", NAME)
+    wait_state(NAME, "running")
+    virsh(QEMU, "destroy", NAME)
+    wait_state(NAME, "stopped")
+
+
+def test_delete():
+    lodge("delete", "--force", NAME)
+    equal(row(NAME), None)
+    equal(virsh(QEMU, "list", "--all", "--name").stdout.strip(), "")
+
+
+if __name__ == "__main__":
+    main("m-")
