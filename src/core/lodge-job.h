@@ -45,8 +45,7 @@ LodgeJobState lodge_job_get_state (LodgeJob *self);
 const char *lodge_job_get_stage (LodgeJob *self);
 /** 0.0 … 1.0, or -1 when it is not known. */
 double lodge_job_get_progress (LodgeJob *self);
-void lodge_job_get_bytes (LodgeJob *self, guint64 *out_done, guint64 *out_total,
-                          guint64 *out_rate);
+void lodge_job_get_bytes (LodgeJob *self, guint64 *out_done, guint64 *out_total, guint64 *out_rate);
 gint64 lodge_job_get_started_at (LodgeJob *self);
 gint64 lodge_job_get_ended_at (LodgeJob *self);
 gboolean lodge_job_get_cancellable (LodgeJob *self);

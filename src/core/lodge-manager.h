@@ -48,7 +48,8 @@ LodgeInstance *lodge_manager_find_instance (LodgeManager *self, const char *name
                                             GError **error);
 /** In the order of names.  (transfer container) */
 GPtrArray *lodge_manager_list_instances (LodgeManager *self);
-/** Names of the instances that are built on the image.  (transfer container) element utf8 borrowed */
+/** Names of the instances that are built on the image.  (transfer container) element utf8 borrowed
+ */
 GPtrArray *lodge_manager_list_users_of_image (LodgeManager *self, const char *fingerprint);
 
 LodgeJob *lodge_manager_find_job (LodgeManager *self, gint64 id);
@@ -69,21 +70,20 @@ typedef struct
  * Each of these checks what can be checked at once (names, keys, state, Busy) and then returns a
  * borrowed job that runs; what follows is the job's outcome.  @uid: of the caller.
  */
-LodgeJob *lodge_manager_create (LodgeManager *self, const LodgeCreateRequest *request,
-                                guint32 uid, GError **error);
+LodgeJob *lodge_manager_create (LodgeManager *self, const LodgeCreateRequest *request, guint32 uid,
+                                GError **error);
 LodgeJob *lodge_manager_start_instance (LodgeManager *self, LodgeInstance *instance,
                                         gboolean wait_booted, guint32 uid, GError **error);
 /** @timeout: seconds for the guest; ignored with @force. */
-LodgeJob *lodge_manager_stop_instance (LodgeManager *self, LodgeInstance *instance,
-                                       gboolean force, guint timeout, guint32 uid,
-                                       GError **error);
+LodgeJob *lodge_manager_stop_instance (LodgeManager *self, LodgeInstance *instance, gboolean force,
+                                       guint timeout, guint32 uid, GError **error);
 LodgeJob *lodge_manager_restart_instance (LodgeManager *self, LodgeInstance *instance,
                                           gboolean force, guint timeout, guint32 uid,
                                           GError **error);
 LodgeJob *lodge_manager_pause_instance (LodgeManager *self, LodgeInstance *instance, guint32 uid,
                                         GError **error);
-LodgeJob *lodge_manager_resume_instance (LodgeManager *self, LodgeInstance *instance,
-                                         guint32 uid, GError **error);
+LodgeJob *lodge_manager_resume_instance (LodgeManager *self, LodgeInstance *instance, guint32 uid,
+                                         GError **error);
 LodgeJob *lodge_manager_rename_instance (LodgeManager *self, LodgeInstance *instance,
                                          const char *new_name, guint32 uid, GError **error);
 LodgeJob *lodge_manager_delete_instance (LodgeManager *self, LodgeInstance *instance,
@@ -130,9 +130,7 @@ void lodge_manager_get_xml (LodgeManager *self, LodgeInstance *instance,
 char *lodge_manager_get_xml_finish (LodgeManager *self, GAsyncResult *result, GError **error);
 
 /** Reads all of libvirt's state again; the callback comes when that is done. */
-void lodge_manager_reconcile (LodgeManager *self, GAsyncReadyCallback callback,
-                              gpointer user_data);
-gboolean lodge_manager_reconcile_finish (LodgeManager *self, GAsyncResult *result,
-                                         GError **error);
+void lodge_manager_reconcile (LodgeManager *self, GAsyncReadyCallback callback, gpointer user_data);
+gboolean lodge_manager_reconcile_finish (LodgeManager *self, GAsyncResult *result, GError **error);
 
 G_END_DECLS

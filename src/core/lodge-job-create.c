@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * instance-create: from an image reference to a defined and, when wanted, running instance.
+ *
+ * data: image (as asked for), kind, config, start, wait-booted; from "image" on: fingerprint
+ */
+#include "lodge-manager-private.h"
+
+#include <string.h>
+
+#include "lodge-config-keys.h"
+#include "lodge-name.h"
+#include "lodge-storage.h"
+
+static gboolean
+is_image_cached (LodgeJob *job)
+{
+  const char *ref = lodge_json_get_string (job->data, "image", "");
+
+  return lodge_image_store_resolve (job->manager->images, ref, job->target, NULL) != NULL;
+}
+
+/* Also when the job is taken up again: what was fetched leaves a directory. */
+static gboolean
+wants_image (LodgeJob *job)
+{
+  return lodge_json_get_bool (job->data, "fetch", FALSE);
+}
+
+static gboolean
+wants_network (LodgeJob *job)
+{
+  return job->manager->network != NULL;
+}
+
+static gboolean
+wants_start (LodgeJob *job)
+{
+  return lodge_json_get_bool (job->data, "start", FALSE);
+}
+
+static gboolean
+wants_boot (LodgeJob *job)
+{
+  return wants_start (job) && lodge_json_get_bool (job->data, "wait-booted", FALSE);
+}
+
+/* ---- image ---- */
+
+static void
+on_progress (double fraction, guint64 done, guint64 total, const char *stage, gpointer user_data)
+{
+  lodge_job_set_progress (user_data, fraction, done, total, stage);
+}
+
+static void
+on_notice (const char *notice, gpointer user_data)
+{
+  lodge_job_add_notice (user_data, notice);
+}
+
+static void
+on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (LodgeJob) job = user_data;
+  GError *error = NULL;
+  g_autofree char *fingerprint
+      = lodge_image_store_obtain_finish (LODGE_IMAGE_STORE (source), result, &error);
+
+  lodge_job_step_done (job, error);
+}
+
+static void
+obtain_image (LodgeJob *job)
+{
+  g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
+
+  lodge_image_store_obtain_async (
+      job->manager->images, lodge_json_get_string (job->data, "image", ""), job->target, FALSE,
+      staging, on_progress, on_notice, job, job->cancellable, on_obtained, g_object_ref (job));
+}
+
+/* ---- reserve ---- */
+
+static gboolean
+ensure_network (LodgeJob *job, GError **error)
+{
+  job->network = lodge_network_ensure (job->manager->network, error);
+  return job->network != NULL;
+}
+
+static gboolean
+reserve_address (LodgeJob *job, GError **error)
+{
+  LodgeNetworkInfo *network = job->network;
+  g_autoptr (GHashTable) taken = lodge_registry_addresses (job->manager->registry);
+  LodgeInstance *instance = job->instance;
+
+  instance->address = lodge_network_pick_address (network, taken, error);
+  if (instance->address == NULL)
+    return FALSE;
+  instance->network = g_strdup (network->name);
+  instance->mac = lodge_network_make_mac (instance->uuid);
+  instance->prefix = network->prefix;
+  return TRUE;
+}
+
+static LodgeDomainSpec *
+make_spec (LodgeJob *job, const LodgeImage *image)
+{
+  LodgeManager *manager = job->manager;
+  LodgeInstance *instance = job->instance;
+  LodgeNetworkInfo *network = job->network;
+  LodgeDomainSpec *spec = lodge_domain_spec_new ();
+  g_autofree char *container_dir = lodge_storage_container_dir (manager->state_dir, instance->uuid);
+
+  spec->uuid = g_strdup (instance->uuid);
+  spec->name = g_strdup (instance->name);
+  spec->kind = instance->kind;
+  g_clear_pointer (&spec->config, g_hash_table_unref);
+  spec->config = lodge_config_effective (instance->kind, instance->config);
+  spec->image_fingerprint = g_strdup (instance->image_fingerprint);
+  spec->image_alias = g_strdup (instance->image_alias);
+  spec->architecture = g_strdup (instance->architecture);
+  spec->os_id = g_strdup (g_hash_table_lookup (image->properties, "osinfo-id"));
+  if (instance->kind == LODGE_KIND_CONTAINER)
+    {
+      spec->lower_dir = lodge_image_store_get_rootfs_dir (manager->images, image->fingerprint);
+      spec->upper_dir = g_build_filename (container_dir, "upper", NULL);
+      spec->work_dir = g_build_filename (container_dir, "work", NULL);
+      spec->idmap_base = instance->idmap_base;
+      spec->idmap_count = LODGE_IDMAP_COUNT;
+    }
+  else
+    spec->disk_path = lodge_storage_disk_path (manager->state_dir, instance->uuid);
+  if (network != NULL)
+    {
+      spec->network = g_strdup (network->name);
+      spec->bridge = g_strdup (network->bridge);
+      spec->mac = g_strdup (instance->mac);
+      spec->address = g_strdup (instance->address);
+      spec->prefix = instance->prefix;
+      spec->gateway = g_strdup (network->gateway);
+      spec->dns_domain = g_strdup (network->dns_domain);
+    }
+  spec->instance_dir = lodge_storage_instance_dir (manager->state_dir, instance->uuid);
+  spec->run_dir = g_strdup (manager->run_dir);
+  return spec;
+}
+
+static gboolean
+reserve (LodgeJob *job, GError **error)
+{
+  LodgeManager *manager = job->manager;
+  LodgeInstance *instance = job->instance;
+  const char *ref = lodge_json_get_string (job->data, "image", "");
+  const LodgeImage *image = lodge_image_store_resolve (manager->images, ref, instance->kind, error);
+
+  if (image == NULL)
+    return FALSE;
+  instance->image_fingerprint = g_strdup (image->fingerprint);
+  if (!g_str_has_prefix (image->fingerprint, ref))
+    instance->image_alias = g_strdup (ref);
+  if (instance->kind == LODGE_KIND_CONTAINER)
+    {
+      instance->idmap_base = lodge_registry_pick_idmap (manager->registry, error);
+      if (instance->idmap_base == 0)
+        return FALSE;
+    }
+  if (job->network != NULL && !reserve_address (job, error))
+    return FALSE;
+  lodge_image_store_touch (manager->images, image->fingerprint);
+  job->spec = make_spec (job, image);
+
+  /* Into the registry again, now that there is more to find it by. */
+  g_autoptr (LodgeInstance) hold = g_object_ref (instance);
+  lodge_registry_remove (manager->registry, instance);
+  lodge_registry_add (manager->registry, instance);
+  return lodge_registry_commit_new (manager->store, instance, job->row, error);
+}
+
+static gboolean
+unreserve (LodgeJob *job, GError **error)
+{
+  return lodge_registry_commit_delete (job->manager->store, job->instance, job->row, error);
+}
+
+/* ---- files, network, domain ---- */
+
+static gboolean
+create_storage (LodgeJob *job, GError **error)
+{
+  LodgeInstance *instance = job->instance;
+  g_autofree char *backing = NULL;
+
+  if (instance->kind == LODGE_KIND_VM)
+    backing = lodge_image_store_get_disk_path (job->manager->images, instance->image_fingerprint);
+  return lodge_storage_create (job->manager->state_dir, instance->uuid, instance->kind, backing, 0,
+                               error);
+}
+
+static gboolean
+discard_storage (LodgeJob *job, GError **error)
+{
+  g_autofree char *tag = g_strdup_printf ("%" G_GINT64_FORMAT, job->row->id);
+
+  return lodge_storage_discard (job->manager->state_dir, job->instance->uuid, tag, error)
+         && lodge_storage_empty_trash (job->manager->state_dir, tag, error);
+}
+
+static gboolean
+add_host (LodgeJob *job, GError **error)
+{
+  LodgeInstance *instance = job->instance;
+
+  return lodge_network_add_host (job->manager->network, instance->mac, instance->name,
+                                 instance->address, error);
+}
+
+static gboolean
+remove_host (LodgeJob *job, GError **error)
+{
+  LodgeInstance *instance = job->instance;
+
+  if (instance->mac == NULL || instance->address == NULL)
+    return TRUE;
+  return lodge_network_remove_host (job->manager->network, instance->mac, instance->name,
+                                    instance->address, error);
+}
+
+static gboolean
+define (LodgeJob *job, GError **error)
+{
+  LodgeDriver *driver = lodge_manager_driver_for (job->manager, job->target, error);
+
+  return driver != NULL
+         && lodge_driver_define (driver, job->spec, job->output, job->cancellable, error);
+}
+
+static gboolean
+undefine (LodgeJob *job, GError **error)
+{
+  LodgeDriver *driver = lodge_manager_driver_for (job->manager, job->target, error);
+
+  return driver != NULL && lodge_driver_undefine (driver, job->instance->uuid, error);
+}
+
+/* From here on the instance exists: a crash finishes the job, a failed start leaves it stopped. */
+static gboolean
+commit (LodgeJob *job, GError **error)
+{
+  LodgeInstance *instance = job->instance;
+
+  instance->record = LODGE_RECORD_READY;
+  if (!lodge_registry_commit_update (job->manager->store, instance, job->row, error))
+    {
+      instance->record = LODGE_RECORD_CREATING;
+      return FALSE;
+    }
+  instance->present = TRUE;
+  instance->observed = LODGE_STATE_STOPPED;
+  lodge_instance_set_transient (instance, wants_start (job) ? LODGE_STATE_STARTING : -1);
+  lodge_reconcile_set_reserved_address (instance);
+  lodge_manager_announce (job->manager, instance);
+  return TRUE;
+}
+
+static void
+ended (LodgeJob *job)
+{
+  LodgeInstance *instance = job->instance;
+
+  lodge_instance_set_transient (instance, -1);
+  if (instance->record == LODGE_RECORD_READY)
+    lodge_reconcile_look_up (job->manager, instance->uuid);
+  else
+    lodge_manager_forget (job->manager, instance);
+}
+
+static const LodgeJobStep steps[] = {
+  { .nick = "staging",
+    .stage = "preparing",
+    .where = LODGE_STEP_IO,
+    .run = lodge_step_make_staging,
+    .undo_where = LODGE_STEP_IO,
+    .undo = lodge_step_remove_staging,
+    .wanted = wants_image },
+  { .nick = "image",
+    .stage = "getting the image",
+    .where = LODGE_STEP_ASYNC,
+    .run_async = obtain_image,
+    .wanted = wants_image },
+  { .nick = "clean",
+    .stage = "getting the image",
+    .where = LODGE_STEP_IO,
+    .run = lodge_step_remove_staging,
+    .wanted = wants_image },
+  { .nick = "network",
+    .stage = "looking at the network",
+    .where = LODGE_STEP_DRIVER,
+    .run = ensure_network,
+    .wanted = wants_network },
+  { .nick = "reserve",
+    .stage = "reserving",
+    .where = LODGE_STEP_MAIN,
+    .run = reserve,
+    .undo_where = LODGE_STEP_MAIN,
+    .undo = unreserve },
+  { .nick = "storage",
+    .stage = "making the root",
+    .where = LODGE_STEP_IO,
+    .run = create_storage,
+    .undo_where = LODGE_STEP_IO,
+    .undo = discard_storage },
+  { .nick = "host",
+    .stage = "reserving the address",
+    .where = LODGE_STEP_DRIVER,
+    .run = add_host,
+    .undo_where = LODGE_STEP_DRIVER,
+    .undo = remove_host,
+    .wanted = wants_network },
+  { .nick = "define",
+    .stage = "defining",
+    .where = LODGE_STEP_DRIVER,
+    .run = define,
+    .undo_where = LODGE_STEP_DRIVER,
+    .undo = undefine },
+  { .nick = "commit", .stage = "committing", .where = LODGE_STEP_MAIN, .run = commit },
+  { .nick = "start",
+    .stage = "starting",
+    .where = LODGE_STEP_DRIVER,
+    .run = lodge_step_power_on,
+    .wanted = wants_start },
+  { .nick = "boot",
+    .stage = "booting",
+    .where = LODGE_STEP_ASYNC,
+    .run_async = lodge_step_wait_booted,
+    .wanted = wants_boot },
+};
+
+const LodgeJobKind lodge_job_kind_create = { .operation = "instance-create",
+                                             .steps = steps,
+                                             .n_steps = G_N_ELEMENTS (steps),
+                                             .commit_step = 8,
+                                             .cancellable = TRUE,
+                                             .ended = ended };
+
+static gboolean
+check_image (LodgeManager *self, const LodgeCreateRequest *request, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (lodge_image_store_resolve (self->images, request->image, request->kind, &local_error) != NULL
+      || lodge_image_store_can_obtain (self->images, request->image, request->kind))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
+static char *
+choose_name (LodgeManager *self, const char *wanted, GError **error)
+{
+  LodgeInstance *other;
+
+  if (wanted == NULL || wanted[0] == '\0')
+    for (;;)
+      {
+        g_autofree char *name = lodge_name_generate ();
+
+        if (lodge_registry_get_by_name (self->registry, name) == NULL)
+          return g_steal_pointer (&name);
+      }
+  if (!lodge_name_validate (wanted, error))
+    return NULL;
+  other = lodge_registry_get_by_name (self->registry, wanted);
+  if (other == NULL)
+    return g_strdup (wanted);
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,
+               lodge_instance_get_origin (other) == LODGE_ORIGIN_FOREIGN
+                   ? "a libvirt domain that is not Lodge's has the name “%s” already"
+                   : "there is an instance with the name “%s” already",
+               wanted);
+  return NULL;
+}
+
+static void
+fill_data (LodgeJob *job, const LodgeCreateRequest *request)
+{
+  json_object_set_string_member (job->data, "image", request->image);
+  json_object_set_string_member (job->data, "name", job->instance->name);
+  json_object_set_string_member (job->data, "kind", lodge_kind_nick (request->kind));
+  json_object_set_boolean_member (job->data, "start", request->start);
+  json_object_set_boolean_member (job->data, "wait-booted", request->wait_booted);
+  json_object_set_boolean_member (job->data, "fetch", !is_image_cached (job));
+}
+
+LodgeJob *
+lodge_manager_create (LodgeManager *self, const LodgeCreateRequest *request, guint32 uid,
+                      GError **error)
+{
+  LodgeDriver *driver = lodge_manager_driver_for (self, request->kind, error);
+  g_autofree char *uuid = g_uuid_string_random ();
+  g_autofree char *name = NULL;
+  GHashTableIter iter;
+  gpointer key, value;
+
+  if (driver == NULL)
+    return NULL;
+  if (request->image == NULL || request->image[0] == '\0')
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                   "no image was given\nfor example debian/12");
+      return NULL;
+    }
+  name = choose_name (self, request->name, error);
+  if (name == NULL
+      || (request->config != NULL && !lodge_config_validate (request->kind, request->config, error))
+      || !check_image (self, request, error))
+    return NULL;
+
+  g_autoptr (LodgeInstance) instance = lodge_instance_new (uuid, name, request->kind);
+  g_autoptr (LodgeJob) job = lodge_job_new (self, &lodge_job_kind_create);
+  instance->record = LODGE_RECORD_CREATING;
+  instance->created_at = g_get_real_time () / G_USEC_PER_SEC;
+  instance->caps = lodge_driver_get_caps (driver);
+  if (request->config != NULL)
+    {
+      g_hash_table_iter_init (&iter, request->config);
+      while (g_hash_table_iter_next (&iter, &key, &value))
+        g_hash_table_insert (instance->config, g_strdup (key), g_strdup (value));
+    }
+  job->instance = g_object_ref (instance);
+  job->instance_name = g_strdup (name);
+  job->target = request->kind;
+  job->row->uid = uid;
+  job->row->description = g_strdup_printf (
+      "%s of “%s” from %s", request->start ? "launch" : "creation", name, request->image);
+  fill_data (job, request);
+
+  /* The name is taken from now on, in memory; in the store from the step "reserve" on. */
+  lodge_registry_add (self->registry, instance);
+  if (!lodge_job_begin (job, error))
+    {
+      lodge_registry_remove (self->registry, instance);
+      return NULL;
+    }
+  return job;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * image-build (a pull from the build: remote), image-import, image-delete.
+ *
+ * data: ref, kind, rebuild; aliases, description; fingerprint, trash
+ */
+#include "lodge-manager-private.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "lodge-fd.h"
+#include "lodge-storage.h"
+
+gboolean
+lodge_step_make_staging (LodgeJob *job, GError **error)
+{
+  return lodge_storage_make_staging (job->manager->state_dir, job->row->id, error);
+}
+
+gboolean
+lodge_step_remove_staging (LodgeJob *job, GError **error)
+{
+  return lodge_storage_remove_staging (job->manager->state_dir, job->row->id, error);
+}
+
+static void
+on_progress (double fraction, guint64 done, guint64 total, const char *stage, gpointer user_data)
+{
+  lodge_job_set_progress (user_data, fraction, done, total, stage);
+}
+
+static void
+on_notice (const char *notice, gpointer user_data)
+{
+  lodge_job_add_notice (user_data, notice);
+}
+
+static void
+take_fingerprint (LodgeJob *job, char *fingerprint, GError *error)
+{
+  if (fingerprint != NULL)
+    {
+      job->image_fingerprint = fingerprint;
+      json_object_set_string_member (job->data, "fingerprint", fingerprint);
+      lodge_job_touch (job, LODGE_JOB_FIELD_OBJECT);
+    }
+  lodge_job_step_done (job, error);
+}
+
+static void
+on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (LodgeJob) job = user_data;
+  GError *error = NULL;
+  char *fingerprint = lodge_image_store_obtain_finish (LODGE_IMAGE_STORE (source), result, &error);
+
+  take_fingerprint (job, fingerprint, error);
+}
+
+static void
+obtain (LodgeJob *job)
+{
+  g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
+
+  lodge_image_store_obtain_async (
+      job->manager->images, lodge_json_get_string (job->data, "ref", ""), job->target,
+      lodge_json_get_bool (job->data, "rebuild", FALSE), staging, on_progress, on_notice, job,
+      job->cancellable, on_obtained, g_object_ref (job));
+}
+
+static void
+on_imported (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (LodgeJob) job = user_data;
+  GError *error = NULL;
+  char *fingerprint = lodge_image_store_import_finish (LODGE_IMAGE_STORE (source), result, &error);
+
+  take_fingerprint (job, fingerprint, error);
+}
+
+static void
+import (LodgeJob *job)
+{
+  g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
+  g_auto (GStrv) aliases = g_strsplit (lodge_json_get_string (job->data, "aliases", ""), "\n", -1);
+
+  lodge_image_store_import_async (
+      job->manager->images, job->fd,
+      aliases[0] != NULL && aliases[0][0] != '\0' ? (const char *const *) aliases : NULL,
+      lodge_json_get_string (job->data, "description", NULL), staging, on_progress, on_notice, job,
+      job->cancellable, on_imported, g_object_ref (job));
+}
+
+static gboolean
+forget_image (LodgeJob *job, GError **error)
+{
+  const char *fingerprint = lodge_json_get_string (job->data, "fingerprint", "");
+  g_autofree char *trash = NULL;
+
+  if (lodge_image_store_get (job->manager->images, fingerprint) == NULL)
+    return TRUE;
+  trash = lodge_image_store_delete (job->manager->images, fingerprint, error);
+  if (trash == NULL)
+    return FALSE;
+  json_object_set_string_member (job->data, "trash", trash);
+  return TRUE;
+}
+
+static gboolean
+remove_files (LodgeJob *job, GError **error)
+{
+  const char *trash = lodge_json_get_string (job->data, "trash", NULL);
+
+  return trash == NULL || lodge_tree_remove (trash, error);
+}
+
+#define STEP_STAGING                                                                               \
+  {                                                                                                \
+    .nick = "staging", .stage = "preparing", .where = LODGE_STEP_IO,                               \
+    .run = lodge_step_make_staging, .undo_where = LODGE_STEP_IO, .undo = lodge_step_remove_staging \
+  }
+#define STEP_CLEAN                                                                                 \
+  {                                                                                                \
+    .nick = "clean", .stage = "cleaning up", .where = LODGE_STEP_IO,                               \
+    .run = lodge_step_remove_staging                                                               \
+  }
+
+static const LodgeJobStep pull_steps[] = {
+  STEP_STAGING,
+  { .nick = "obtain", .stage = "building", .where = LODGE_STEP_ASYNC, .run_async = obtain },
+  STEP_CLEAN,
+};
+
+static const LodgeJobStep import_steps[] = {
+  STEP_STAGING,
+  { .nick = "import", .stage = "importing", .where = LODGE_STEP_ASYNC, .run_async = import },
+  STEP_CLEAN,
+};
+
+static const LodgeJobStep delete_steps[] = {
+  { .nick = "forget", .stage = "deleting", .where = LODGE_STEP_MAIN, .run = forget_image },
+  { .nick = "remove", .stage = "deleting", .where = LODGE_STEP_IO, .run = remove_files },
+};
+
+const LodgeJobKind lodge_job_kind_image_pull = { .operation = "image-build",
+                                                 .steps = pull_steps,
+                                                 .n_steps = G_N_ELEMENTS (pull_steps),
+                                                 .commit_step = 1,
+                                                 .cancellable = TRUE };
+const LodgeJobKind lodge_job_kind_image_import = { .operation = "image-import",
+                                                   .steps = import_steps,
+                                                   .n_steps = G_N_ELEMENTS (import_steps),
+                                                   .commit_step = 1,
+                                                   .cancellable = TRUE };
+const LodgeJobKind lodge_job_kind_image_delete = { .operation = "image-delete",
+                                                   .steps = delete_steps,
+                                                   .n_steps = G_N_ELEMENTS (delete_steps),
+                                                   .commit_step = -1,
+                                                   .cancellable = FALSE };
+
+static LodgeJob *
+begin (LodgeJob *prepared, guint32 uid, GError **error)
+{
+  g_autoptr (LodgeJob) job = prepared;
+
+  job->row->uid = uid;
+  return lodge_job_begin (job, error) ? job : NULL;
+}
+
+LodgeJob *
+lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKind kind, gboolean rebuild,
+                          guint32 uid, GError **error)
+{
+  if (lodge_image_store_resolve (self->images, ref, kind, NULL) == NULL
+      && !lodge_image_store_can_obtain (self->images, ref, kind))
+    {
+      (void) lodge_image_store_resolve (self->images, ref, kind, error);
+      return NULL;
+    }
+
+  LodgeJob *job = lodge_job_new (self, &lodge_job_kind_image_pull);
+  job->target = kind;
+  job->row->description = g_strdup_printf ("image %s for a %s", ref, lodge_kind_nick (kind));
+  json_object_set_string_member (job->data, "ref", ref);
+  json_object_set_string_member (job->data, "kind", lodge_kind_nick (kind));
+  json_object_set_boolean_member (job->data, "rebuild", rebuild);
+  return begin (job, uid, error);
+}
+
+LodgeJob *
+lodge_manager_import_image (LodgeManager *self, int fd, const char *const *aliases,
+                            const char *description, guint32 uid, GError **error)
+{
+  g_autofree char *joined = aliases != NULL ? g_strjoinv ("\n", (char **) aliases) : g_strdup ("");
+
+  LodgeJob *job = lodge_job_new (self, &lodge_job_kind_image_import);
+  job->fd = fcntl (fd, F_DUPFD_CLOEXEC, 3);
+  job->row->description = g_strdup ("import of an image");
+  json_object_set_string_member (job->data, "aliases", joined);
+  if (description != NULL)
+    json_object_set_string_member (job->data, "description", description);
+  return begin (job, uid, error);
+}
+
+LodgeJob *
+lodge_manager_delete_image (LodgeManager *self, const char *fingerprint, guint32 uid,
+                            GError **error)
+{
+  g_autoptr (GPtrArray) users = lodge_manager_list_users_of_image (self, fingerprint);
+
+  if (lodge_image_store_get (self->images, fingerprint) == NULL)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND, "there is no image %.12s",
+                   fingerprint);
+      return NULL;
+    }
+  if (users->len > 0)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_IN_USE,
+                   "image %.12s cannot be deleted: %u instance%s, “%s” among them, %s built on it",
+                   fingerprint, users->len, users->len == 1 ? "" : "s",
+                   (const char *) g_ptr_array_index (users, 0), users->len == 1 ? "is" : "are");
+      return NULL;
+    }
+
+  LodgeJob *job = lodge_job_new (self, &lodge_job_kind_image_delete);
+  job->row->description = g_strdup_printf ("deletion of image %.12s", fingerprint);
+  job->image_fingerprint = g_strdup (fingerprint);
+  json_object_set_string_member (job->data, "fingerprint", fingerprint);
+  return begin (job, uid, error);
+}

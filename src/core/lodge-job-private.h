@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lodge-instance-private.h"
+#include "lodge-job.h"
+#include "lodge-json.h"
+#include "lodge-journal.h"
+#include "lodge-manager.h"
+
+G_BEGIN_DECLS
+
+/*
+ * A job is a row of steps.  Before a step is begun its nick goes into the journal, together with
+ * `data`, which names everything that the step may create; so after a crash the row alone tells
+ * what to finish or to undo.  Every step can be done twice without harm, and so can every undo.
+ *
+ * Up to a kind's commit point a failure, a cancellation or a crash undoes what was done, in
+ * reverse; after it a job only goes forward.
+ *
+ * A job's steps run one after the other, so the job's fields belong to whoever runs the current
+ * step: worker threads use `instance`'s identity, `spec`, `data` for reading and `output` for
+ * writing.
+ */
+
+typedef enum
+{
+  LODGE_STEP_MAIN,   /* on the main thread; must not block */
+  LODGE_STEP_IO,     /* on a thread for files */
+  LODGE_STEP_DRIVER, /* on a thread of the driver of the job's kind of instance */
+  LODGE_STEP_ASYNC,  /* on the main thread; ends with lodge_job_step_done() */
+} LodgeStepWhere;
+
+typedef struct
+{
+  const char *nick;  /* in the journal and in failpoints */
+  const char *stage; /* what the user sees */
+  LodgeStepWhere where;
+  gboolean (*run) (LodgeJob *job, GError **error);
+  void (*run_async) (LodgeJob *job); /* ASYNC */
+  LodgeStepWhere undo_where;
+  gboolean (*undo) (LodgeJob *job, GError **error); /* NULL: nothing to undo */
+  gboolean (*wanted) (LodgeJob *job);               /* NULL: always */
+} LodgeJobStep;
+
+typedef struct
+{
+  const char *operation;
+  const LodgeJobStep *steps;
+  guint n_steps;
+  /* Index of the step after which it only goes forward; -1: forward from the beginning. */
+  int commit_step;
+  gboolean cancellable;
+  /* Main thread, just before the end is announced: settles what the instance shows. */
+  void (*ended) (LodgeJob *job);
+} LodgeJobKind;
+
+struct _LodgeJob
+{
+  GObject parent;
+
+  LodgeManager *manager; /* borrowed: the manager owns its jobs */
+  const LodgeJobKind *kind;
+  LodgeJournalRow *row;
+  LodgeJobState state;
+  int step; /* index, or -1 before the first */
+  gboolean undoing;
+  GCancellable *cancellable;
+  JsonObject *data; /* persisted with each step */
+
+  LodgeInstance *instance; /* nullable; a reference */
+  LodgeKind target;        /* which driver DRIVER steps use */
+  LodgeDomainSpec *spec;   /* nullable */
+  gpointer network;        /* LodgeNetworkInfo, nullable */
+  int fd;                  /* import: the file; else -1 */
+  GPtrArray *output;       /* notices from a worker, moved to `notices` afterwards */
+
+  char *instance_name;
+  char *image_fingerprint;
+  GError *error;
+  GPtrArray *notices; /* NULL-ended for readers */
+  double progress;
+  guint64 bytes_done, bytes_total, rate;
+  gint64 rate_since; /* monotonic µs of the last announced progress */
+  char *stage;
+  guint wait_source; /* of an ASYNC step that waits for a state */
+  gulong wait_handler;
+
+  guint pending_fields;
+  guint changed_source;
+};
+
+LodgeJob *lodge_job_new (LodgeManager *manager, const LodgeJobKind *kind);
+void lodge_job_touch (LodgeJob *self, LodgeJobField fields);
+void lodge_job_set_state (LodgeJob *self, LodgeJobState state);
+void lodge_job_set_stage (LodgeJob *self, const char *stage);
+void lodge_job_add_notice (LodgeJob *self, const char *notice);
+/** Announces at most four times a second. */
+void lodge_job_set_progress (LodgeJob *self, double fraction, guint64 done, guint64 total,
+                             const char *stage);
+void lodge_job_emit_ended (LodgeJob *self);
+
+/* ---- the engine ---- */
+
+/**
+ * lodge_job_begin: writes the journal row and begins with the first step.
+ *
+ * The job must be complete.  On success the manager owns it.
+ */
+gboolean lodge_job_begin (LodgeJob *self, GError **error);
+
+/** Ends the current ASYNC step.  @error: (transfer full) (nullable) */
+void lodge_job_step_done (LodgeJob *self, GError *error);
+
+/** Takes up a job that an earlier run has left; its row says how far it had come. */
+void lodge_job_resume (LodgeJob *self);
+
+/** The kind with this operation, or NULL. */
+const LodgeJobKind *lodge_job_kind_find (const char *operation);
+
+extern const LodgeJobKind lodge_job_kind_create;
+extern const LodgeJobKind lodge_job_kind_delete;
+extern const LodgeJobKind lodge_job_kind_start;
+extern const LodgeJobKind lodge_job_kind_stop;
+extern const LodgeJobKind lodge_job_kind_restart;
+extern const LodgeJobKind lodge_job_kind_pause;
+extern const LodgeJobKind lodge_job_kind_resume;
+extern const LodgeJobKind lodge_job_kind_rename;
+extern const LodgeJobKind lodge_job_kind_image_pull;
+extern const LodgeJobKind lodge_job_kind_image_import;
+extern const LodgeJobKind lodge_job_kind_image_delete;
+
+/* ---- steps that several kinds share ---- */
+
+gboolean lodge_step_kill (LodgeJob *job, GError **error);
+gboolean lodge_step_power_on (LodgeJob *job, GError **error);
+void lodge_step_wait_booted (LodgeJob *job);
+gboolean lodge_step_make_staging (LodgeJob *job, GError **error);
+gboolean lodge_step_remove_staging (LodgeJob *job, GError **error);
+
+G_END_DECLS
