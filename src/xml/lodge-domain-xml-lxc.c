@@ -6,7 +6,7 @@
 #include "lodge-domain-xml-private.h"
 
 #define IDMAP_MIN_COUNT  65536
-#define LODGE_GUEST_INIT "/dev/lodge/guest/lodge-init"
+#define LODGE_GUEST_INIT "/dev/lodge/init"
 
 static void
 check_idmap (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
@@ -133,7 +133,8 @@ write_devices (LodgeXmlWriter *writer, const LodgeDomainSpec *spec,
   lodge_xml_text_element (writer, "emulator", options->emulator);
   write_filesystem (writer, options->root_dir, "/", FALSE);
   write_filesystem (writer, options->control_dir, "/dev/lodge", TRUE);
-  write_filesystem (writer, options->guest_dir, "/dev/lodge/guest", TRUE);
+  if (options->guest_dir != NULL)
+    write_filesystem (writer, options->guest_dir, "/dev/lodge/guest", TRUE);
   write_interface (writer, spec);
   lodge_xml_element (writer, "console", "type", "pty", NULL);
   lodge_xml_close (writer);

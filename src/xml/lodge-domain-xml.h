@@ -19,8 +19,8 @@ typedef struct
 {
   const char *emulator;    /* path of libvirt_lxc */
   const char *root_dir;    /* where the root will be mounted: <run>/mnt/<uuid> */
-  const char *control_dir; /* <run>/ctl/<uuid>, becomes /dev/lodge */
-  const char *guest_dir;   /* lodge-init and its friends, becomes /dev/lodge/guest */
+  const char *control_dir; /* <run>/ctl/<uuid>, becomes /dev/lodge and has lodge-init as "init" */
+  const char *guest_dir;   /* what else guests may use, becomes /dev/lodge/guest; NULL: none */
   guint64 host_memory;     /* bytes; <memory> of a container without limits.memory */
   guint vcpus;             /* at least 1 */
   const char *cpuset;      /* "0-1,3", or NULL: all */

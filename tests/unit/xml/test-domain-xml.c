@@ -152,6 +152,7 @@ test_lxc_offline (Fixture *self, gconstpointer data)
 {
   self->spec.network = NULL;
   self->spec.image_fingerprint = NULL;
+  self->lxc.guest_dir = NULL;
   check_lxc (self, "lxc-offline.xml");
 }
 

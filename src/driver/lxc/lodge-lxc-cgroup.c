@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-lxc-cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lodge-fd.h"
+
+#define CGROUP_ROOT       "/sys/fs/cgroup"
+#define CGROUP_FILE_MAX   (64 * 1024)
+#define FREEZE_TIMEOUT_MS 5000
+/* Field 22 of /proc/PID/stat, counted after the command's closing parenthesis. */
+#define STAT_START_TIME_INDEX 19
+
+void
+lodge_lxc_init_free (LodgeLxcInit *init)
+{
+  if (init == NULL)
+    return;
+  g_free (init->cgroup);
+  g_free (init->cgroup_mount);
+  g_free (init);
+}
+
+guint64
+lodge_lxc_process_start_time (int pid)
+{
+  char path[64];
+  g_snprintf (path, sizeof path, "/proc/%d/stat", pid);
+  g_autofree char *text = NULL;
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return 0;
+  /* The command may contain anything, so count from its end. */
+  const char *end = strrchr (text, ')');
+  if (end == NULL)
+    return 0;
+  g_auto (GStrv) fields = g_strsplit (g_strchug ((char *) end + 1), " ", -1);
+  if (g_strv_length (fields) <= STAT_START_TIME_INDEX)
+    return 0;
+  return g_ascii_strtoull (fields[STAT_START_TIME_INDEX], NULL, 10);
+}
+
+static void
+replace_text (char **text, const char *value)
+{
+  g_free (*text);
+  *text = g_strdup (value);
+}
+
+static void
+take_fact (LodgeLxcInit *init, const char *key, const char *value)
+{
+  if (strcmp (key, "pid") == 0)
+    init->pid = (int) g_ascii_strtoll (value, NULL, 10);
+  else if (strcmp (key, "start-time") == 0)
+    init->start_time = g_ascii_strtoull (value, NULL, 10);
+  else if (strcmp (key, "cgroup") == 0)
+    replace_text (&init->cgroup, value);
+  else if (strcmp (key, "cgroup-mount") == 0)
+    replace_text (&init->cgroup_mount, value);
+}
+
+LodgeLxcInit *
+lodge_lxc_init_read (const char *runtime_dir)
+{
+  g_autofree char *path = g_build_filename (runtime_dir, "init", NULL);
+  g_autofree char *text = NULL;
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return NULL;
+
+  g_autoptr (LodgeLxcInit) init = g_new0 (LodgeLxcInit, 1);
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  for (char **line = lines; *line != NULL; line++)
+    {
+      char *value = strchr (*line, '=');
+      if (value == NULL)
+        continue;
+      *value = '\0';
+      take_fact (init, *line, value + 1);
+    }
+  if (init->pid <= 1 || init->start_time == 0
+      || lodge_lxc_process_start_time (init->pid) != init->start_time)
+    return NULL;
+  return g_steal_pointer (&init);
+}
+
+gboolean
+lodge_lxc_init_signal (const LodgeLxcInit *init, int signum)
+{
+  g_auto (LodgeFd) fd = (int) syscall (SYS_pidfd_open, init->pid, 0);
+  if (fd < 0 || lodge_lxc_process_start_time (init->pid) != init->start_time)
+    return FALSE;
+  return syscall (SYS_pidfd_send_signal, fd, signum, NULL, 0) == 0;
+}
+
+gboolean
+lodge_lxc_cgroup_is_unified (void)
+{
+  return access (CGROUP_ROOT "/cgroup.controllers", F_OK) == 0;
+}
+
+gboolean
+lodge_lxc_cgroup_limits_swap (void)
+{
+  if (!lodge_lxc_cgroup_is_unified ())
+    return access (CGROUP_ROOT "/memory/memory.memsw.limit_in_bytes", F_OK) == 0;
+  return access ("/proc/swaps", F_OK) == 0;
+}
+
+/* A mount of cgroup2 that nobody else sees: libvirt 9 fails to start containers where a cgroup2
+ * mount with controllers is visible beside those of v1. */
+static int
+open_detached_root (GError **error)
+{
+  g_auto (LodgeFd) fs = (int) syscall (SYS_fsopen, "cgroup2", FSOPEN_CLOEXEC);
+  if (fs >= 0 && syscall (SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+    {
+      int root = (int) syscall (SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+      if (root >= 0)
+        return root;
+    }
+  lodge_error_set_errno (error, errno, "Cannot reach the cgroup2 hierarchy");
+  return -1;
+}
+
+int
+lodge_lxc_cgroup_open (const LodgeLxcInit *init, GError **error)
+{
+  const int flags = O_DIRECTORY | O_CLOEXEC | O_PATH;
+  if (init->cgroup == NULL)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_FAILED, "The container has no known cgroup");
+      return -1;
+    }
+  gboolean is_detached = init->cgroup_mount == NULL || *init->cgroup_mount == '\0';
+  g_auto (LodgeFd) root
+      = is_detached ? open_detached_root (error) : open (init->cgroup_mount, flags);
+  if (root < 0)
+    {
+      if (!is_detached)
+        lodge_error_set_errno (error, errno, "Cannot open %s", init->cgroup_mount);
+      return -1;
+    }
+  const char *relative = init->cgroup;
+  while (*relative == '/')
+    relative++;
+  int cgroup = openat (root, *relative != '\0' ? relative : ".", flags | O_NOFOLLOW);
+  if (cgroup < 0)
+    lodge_error_set_errno (error, errno, "Cannot open the container's cgroup");
+  return cgroup;
+}
+
+gboolean
+lodge_lxc_cgroup_write (int cgroup, const char *file, const char *text, GError **error)
+{
+  g_auto (LodgeFd) fd = openat (cgroup, file, O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && write (fd, text, strlen (text)) == (gssize) strlen (text))
+    return TRUE;
+  lodge_error_set_errno (error, errno, "Cannot write %s of the container's cgroup", file);
+  return FALSE;
+}
+
+char *
+lodge_lxc_cgroup_read (int cgroup, const char *file)
+{
+  g_auto (LodgeFd) fd = openat (cgroup, file, O_RDONLY | O_CLOEXEC);
+  return fd >= 0 ? lodge_fd_read_all (fd, CGROUP_FILE_MAX, NULL, NULL) : NULL;
+}
+
+static gboolean
+events_say (int fd, const char *line)
+{
+  char text[512];
+  gssize n = pread (fd, text, sizeof text - 1, 0);
+  text[MAX (n, 0)] = '\0';
+  return strstr (text, line) != NULL;
+}
+
+gboolean
+lodge_lxc_cgroup_freeze (const LodgeLxcInit *init, gboolean frozen, GError **error)
+{
+  g_auto (LodgeFd) cgroup = lodge_lxc_cgroup_open (init, error);
+  if (cgroup < 0 || !lodge_lxc_cgroup_write (cgroup, "cgroup.freeze", frozen ? "1" : "0", error))
+    return FALSE;
+
+  g_auto (LodgeFd) events = openat (cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC);
+  const char *wanted = frozen ? "frozen 1" : "frozen 0";
+  gint64 deadline = g_get_monotonic_time () + FREEZE_TIMEOUT_MS * G_TIME_SPAN_MILLISECOND;
+  while (!events_say (events, wanted))
+    {
+      gint64 left = (deadline - g_get_monotonic_time ()) / G_TIME_SPAN_MILLISECOND;
+      struct pollfd item = { .fd = events, .events = POLLPRI };
+      if (left <= 0 || (poll (&item, 1, (int) left) < 0 && errno != EINTR))
+        {
+          g_set_error (error, LODGE_ERROR, LODGE_ERROR_TIMED_OUT,
+                       "The container's processes did not %s in time", frozen ? "freeze" : "thaw");
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+char *
+lodge_lxc_cgroup_v1_dir (int pid, const char *controller)
+{
+  char path[64];
+  g_snprintf (path, sizeof path, "/proc/%d/cgroup", pid);
+  g_autofree char *text = NULL;
+  if (!g_file_get_contents (path, &text, NULL, NULL))
+    return NULL;
+  g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
+  for (char **line = lines; *line != NULL; line++)
+    {
+      g_auto (GStrv) fields = g_strsplit (*line, ":", 3);
+      if (g_strv_length (fields) != 3)
+        continue;
+      g_auto (GStrv) controllers = g_strsplit (fields[1], ",", -1);
+      if (g_strv_contains ((const char *const *) controllers, controller))
+        return g_build_filename (CGROUP_ROOT, fields[1], fields[2], NULL);
+    }
+  return NULL;
+}
+
+static gboolean
+is_frozen_v1 (const LodgeLxcInit *init)
+{
+  g_autofree char *dir = lodge_lxc_cgroup_v1_dir (init->pid, "freezer");
+  if (dir == NULL)
+    return FALSE;
+  g_autofree char *path = g_build_filename (dir, "freezer.state", NULL);
+  g_autofree char *state = NULL;
+  return g_file_get_contents (path, &state, NULL, NULL) && g_str_has_prefix (state, "FR");
+}
+
+gboolean
+lodge_lxc_init_is_frozen (const LodgeLxcInit *init)
+{
+  if (is_frozen_v1 (init))
+    return TRUE;
+  g_auto (LodgeFd) cgroup = lodge_lxc_cgroup_open (init, NULL);
+  g_autofree char *events = cgroup >= 0 ? lodge_lxc_cgroup_read (cgroup, "cgroup.events") : NULL;
+  return events != NULL && strstr (events, "frozen 1") != NULL;
+}

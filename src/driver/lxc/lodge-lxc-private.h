@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lodge-executor.h"
+#include "lodge-lxc-cgroup.h"
+#include "lodge-lxc-console.h"
+#include "lodge-lxc-driver.h"
+#include "lodge-lxc-plan.h"
+#include "lodge-virt-connection.h"
+
+G_BEGIN_DECLS
+
+/* What the files of this driver share; one file a capability. */
+
+/** What lodged holds for a container that runs.  Main thread only. */
+typedef struct
+{
+  LodgeLxcDriver *driver; /* not a reference */
+  char *uuid;
+  LodgeLxcConsole *console;
+  int notify_fd; /* -1: not bound */
+  guint notify_source;
+  guint32 idmap_base, idmap_count;
+} LodgeLxcGuest;
+
+/** How often something happened to a container; see lodge_lxc_driver_wait(). */
+typedef struct
+{
+  guint n_init;    /* its init has begun */
+  guint n_stopped; /* libvirt said that it stopped */
+} LodgeLxcMarks;
+
+struct _LodgeLxcDriver
+{
+  GObject parent;
+
+  /* constant after construction */
+  char *state_dir;
+  char *run_dir;
+  char *guest_dir;
+  int enter_fd;        /* sealed copy of lodge-enter */
+  char *enter_program; /* its path in /proc */
+  guint64 host_memory;
+  LodgeVirtConnection *connection;
+  LodgeExecutor *executor; /* for what the main thread starts and must not do */
+
+  /* main thread */
+  LodgeDomainEventFunc event_func;
+  gpointer event_data;
+  GHashTable *guests; /* char* → LodgeLxcGuest* */
+  int events_fd;
+  guint events_source;
+
+  /* any thread, under the lock */
+  GMutex lock;
+  GCond changed;
+  GHashTable *marks; /* char* → LodgeLxcMarks* */
+  GHashTable *names; /* char* → char*: for messages */
+};
+
+/* ---- lodge-lxc-driver.c ---- */
+
+/** The container's name, or its UUID when it is not known.  (transfer full) Any thread. */
+char *lodge_lxc_driver_dup_name (LodgeLxcDriver *self, const char *uuid);
+void lodge_lxc_driver_set_name (LodgeLxcDriver *self, const char *uuid, const char *name);
+
+/** Tells core.  Main thread. */
+void lodge_lxc_driver_emit (LodgeLxcDriver *self, LodgeDomainEvent event, const char *uuid);
+/** As above, from any thread. */
+void lodge_lxc_driver_emit_later (LodgeLxcDriver *self, LodgeDomainEvent event, const char *uuid);
+
+/** The places of the container.  (transfer full) Any thread. */
+LodgeLxcPaths *lodge_lxc_driver_paths (LodgeLxcDriver *self, const char *uuid);
+
+/** The running container, or NULL with INVALID_STATE naming it.  Any thread. */
+LodgeLxcInit *lodge_lxc_driver_get_init (LodgeLxcDriver *self, const char *uuid, GError **error);
+
+/** What has happened so far.  Any thread. */
+LodgeLxcMarks lodge_lxc_driver_get_marks (LodgeLxcDriver *self, const char *uuid);
+
+/** Waits until the marks differ from @seen, until @deadline (monotonic) at most. */
+gboolean lodge_lxc_driver_wait (LodgeLxcDriver *self, const char *uuid, LodgeLxcMarks seen,
+                                gint64 deadline);
+
+/** Counts an event and wakes who waits.  Any thread. */
+void lodge_lxc_driver_mark (LodgeLxcDriver *self, const char *uuid, gboolean stopped);
+
+/** Runs @func on the main thread and waits for it.  Not on the main thread. */
+typedef void (*LodgeLxcMainFunc) (gpointer data);
+void lodge_lxc_invoke (LodgeLxcMainFunc func, gpointer data);
+
+/* ---- lodge-lxc-notify.c: main thread ---- */
+
+/** Binds <run>/events. */
+gboolean lodge_lxc_events_bind (LodgeLxcDriver *self, GError **error);
+void lodge_lxc_events_close (LodgeLxcDriver *self);
+
+/** What is held for the container @uuid, made when there is none. */
+LodgeLxcGuest *lodge_lxc_guest_get (LodgeLxcDriver *self, const char *uuid);
+void lodge_lxc_guest_free (LodgeLxcGuest *guest);
+
+/** Takes up a running container: its readiness and, after a look into libvirt, its console. */
+void lodge_lxc_guest_adopt (LodgeLxcDriver *self, const char *uuid);
+
+/** Looks for the container's terminal and attaches its console. */
+void lodge_lxc_guest_find_console (LodgeLxcDriver *self, const char *uuid);
+
+/** Takes up all that run, after (re)connecting. */
+void lodge_lxc_guests_adopt_all (LodgeLxcDriver *self);
+
+/* ---- the slots of the driver's table; see lodge-driver.h ---- */
+
+GPtrArray *lodge_lxc_list (LodgeDriver *driver, GCancellable *cancellable, GError **error);
+LodgeDomainInfo *lodge_lxc_lookup (LodgeDriver *driver, const char *uuid, GError **error);
+LodgeDomainInfo *lodge_lxc_lookup_name (LodgeDriver *driver, const char *name, GError **error);
+
+gboolean lodge_lxc_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *out_notices,
+                           GCancellable *cancellable, GError **error);
+gboolean lodge_lxc_undefine (LodgeDriver *driver, const char *uuid, GError **error);
+gboolean lodge_lxc_rename (LodgeDriver *driver, const char *uuid, const char *new_name,
+                           GError **error);
+char *lodge_lxc_get_xml (LodgeDriver *driver, const char *uuid, GError **error);
+
+gboolean lodge_lxc_power_on (LodgeDriver *driver, const char *uuid, GCancellable *cancellable,
+                             GError **error);
+gboolean lodge_lxc_shutdown (LodgeDriver *driver, const char *uuid, GError **error);
+gboolean lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error);
+gboolean lodge_lxc_pause (LodgeDriver *driver, const char *uuid, GError **error);
+gboolean lodge_lxc_resume (LodgeDriver *driver, const char *uuid, GError **error);
+
+LodgeUsage *lodge_lxc_get_usage (LodgeDriver *driver, const char *uuid, GError **error);
+GPtrArray *lodge_lxc_get_addresses (LodgeDriver *driver, const char *uuid, GError **error);
+
+void lodge_lxc_exec (LodgeDriver *driver, const char *uuid, const LodgeExecRequest *request,
+                     GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);
+LodgeExecResult *lodge_lxc_exec_finish (LodgeDriver *driver, GAsyncResult *result, GError **error);
+int lodge_lxc_open_console (LodgeDriver *driver, const char *uuid, GError **error);
+int lodge_lxc_open_console_log (LodgeDriver *driver, const char *uuid, GError **error);
+void lodge_lxc_open_files (LodgeDriver *driver, const char *uuid, gboolean running,
+                           GCancellable *cancellable, GAsyncReadyCallback callback,
+                           gpointer user_data);
+int lodge_lxc_open_files_finish (LodgeDriver *driver, GAsyncResult *result,
+                                 LodgeProcess **out_server, GError **error);
+
+G_END_DECLS
