@@ -46,9 +46,10 @@ static const Link LINKS[] = {
   { BOTH, SYSTEM "dbus-org.freedesktop.network1.service", UNITS "systemd-networkd.service" },
   { LODGE_OVERLAY_VM, SYSTEM "sysinit.target.wants/qemu-guest-agent.service",
     SYSTEM "qemu-guest-agent.service" },
+  { LODGE_OVERLAY_VM, SYSTEM "multi-user.target.wants/lodge-resolv-conf.path",
+    SYSTEM "lodge-resolv-conf.path" },
   { LODGE_OVERLAY_VM, SYSTEM "multi-user.target.wants/lodge-grow-root.service",
     SYSTEM "lodge-grow-root.service" },
-  { LODGE_OVERLAY_VM, "/etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf" },
 };
 
 /* Units that cost time at each boot and give a guest nothing. */
@@ -71,7 +72,11 @@ static const Link MASKS[] = {
   { LODGE_OVERLAY_VM, "modprobe@configfs.service", NULL },
   { LODGE_OVERLAY_VM, "modprobe@drm.service", NULL },
   { LODGE_OVERLAY_VM, "modprobe@efi_pstore.service", NULL },
-  { LODGE_OVERLAY_VM, "kmod-static-nodes.service", NULL },
+  { LODGE_OVERLAY_VM, "modprobe@fuse.service", NULL },
+  { LODGE_OVERLAY_VM, "modprobe@loop.service", NULL },
+  { LODGE_OVERLAY_VM, "modprobe@dm_mod.service", NULL },
+  { LODGE_OVERLAY_VM, "sys-fs-fuse-connections.mount", NULL },
+  { LODGE_OVERLAY_VM, "systemd-random-seed.service", NULL },
 };
 
 static const Link REMOVALS[] = {
@@ -90,7 +95,7 @@ static const Link REMOVALS[] = {
   { BOTH, SYSTEM "*.wants/e2scrub_*", NULL },
   { BOTH, SYSTEM "*.wants/systemd-pstore.service", NULL },
   { BOTH, SYSTEM "*.wants/fstrim.timer", NULL },
-  { CONTAINER, "/etc/resolv.conf", NULL },
+  { BOTH, "/etc/resolv.conf", NULL },
   { LODGE_OVERLAY_VM, SYSTEM "*.wants/systemd-networkd-wait-online.service", NULL },
 };
 
