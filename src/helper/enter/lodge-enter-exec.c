@@ -98,6 +98,7 @@ enter (const LodgeTarget *target, const LodgeProgram *program, Shared *shared)
 {
   int master = -1;
   int slave = -1;
+  pid_t pid;
   int r;
 
   /* The daemon may be exempt from the out-of-memory killer; its guests are not. */
@@ -113,11 +114,12 @@ enter (const LodgeTarget *target, const LodgeProgram *program, Shared *shared)
         return false;
       lodge_status_fd ("pty", master);
     }
-  shared->program = (pid_t) syscall (SYS_clone, CLONE_PARENT, NULL, NULL, NULL, NULL);
-  if (shared->program == 0)
+  pid = (pid_t) syscall (SYS_clone, CLONE_PARENT, NULL, NULL, NULL, NULL);
+  if (pid == 0)
     _exit (lodge_program_run (program, slave, target->info.bounding, &shared->fail));
-  if (shared->program < 0)
+  if (pid < 0)
     return lodge_fail_errno (&shared->fail, errno, "Cannot start a process in the container");
+  shared->program = pid;
   shared->master = master;
   close (slave);
   return true;
