@@ -8,7 +8,8 @@
  *
  * A session is a SOCK_SEQPACKET socket.  The client sends one request a packet and gets one
  * reply or, for LIST, several (the last has LODGE_FILES_END).  Requests are answered in
- * order, so a client may send many before it reads.  The same protocol is served by
+ * order, so a client may send up to 64 before it reads (more could fill both directions of the
+ * socket, and each side would wait for the other).  The same protocol is served by
  * lodge-enter (containers, running or not), by lodged for the agent of a running VM, and by
  * lodge-image-worker (libguestfs) for a stopped VM.
  *

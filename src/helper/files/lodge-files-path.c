@@ -19,7 +19,8 @@ int
 lodge_files_open (const LodgeFilesServer *server, const char *path, int flags)
 {
   const struct open_how how = {
-    .flags = (uint64_t) (flags | O_CLOEXEC | O_NOCTTY),
+    /* With O_PATH openat2(2) refuses flags that would mean nothing. */
+    .flags = (uint64_t) (flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY)),
     .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
   };
 
