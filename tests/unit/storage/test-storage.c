@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <glib/gstdio.h>
+#include <sys/stat.h>
+
+#include "lodge-fd.h"
+#include "lodge-storage.h"
+#include "lodge/lodge-error.h"
+
+#define UUID "0b4c2f64-6f1d-4c6c-9d2c-9b4b8d1f3a10"
+
+static int
+mode_of (const char *path)
+{
+  struct stat st;
+
+  g_assert_cmpint (g_stat (path, &st), ==, 0);
+  return (int) (st.st_mode & 0777);
+}
+
+static void
+test_container (void)
+{
+  g_autofree char *state = g_dir_make_tmp ("lodge-storage-XXXXXX", NULL);
+  g_autofree char *root = lodge_storage_container_dir (state, UUID);
+  g_autofree char *upper = g_build_filename (root, "upper", NULL);
+  g_autofree char *instance = lodge_storage_instance_dir (state, UUID);
+  g_autofree char *trash = g_build_filename (state, "trash", "7", "root", "upper", NULL);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (lodge_storage_prepare (state, &error));
+  for (guint i = 0; i < 2; i++)
+    g_assert_true (lodge_storage_create (state, UUID, LODGE_KIND_CONTAINER, NULL, 0, &error));
+  g_assert_no_error (error);
+  /* Nobody but root gets at another instance's files; the root itself is the guest's. */
+  g_assert_cmpint (mode_of (root), ==, 0700);
+  g_assert_cmpint (mode_of (upper), ==, 0755);
+
+  for (guint i = 0; i < 2; i++)
+    g_assert_true (lodge_storage_discard (state, UUID, "7", &error));
+  g_assert_false (g_file_test (root, G_FILE_TEST_EXISTS));
+  g_assert_false (g_file_test (instance, G_FILE_TEST_EXISTS));
+  g_assert_true (g_file_test (trash, G_FILE_TEST_IS_DIR));
+  g_assert_true (lodge_storage_empty_trash (state, "7", &error));
+  g_assert_false (g_file_test (trash, G_FILE_TEST_EXISTS));
+  g_assert_true (lodge_tree_remove (state, NULL));
+}
+
+static void
+test_disk (void)
+{
+  g_autofree char *state = g_dir_make_tmp ("lodge-storage-XXXXXX", NULL);
+  g_autofree char *disk = lodge_storage_disk_path (state, UUID);
+  g_autofree char *backing = g_build_filename (state, "base.qcow2", NULL);
+  g_autofree char *command = g_strdup_printf ("qemu-img create -q -f qcow2 %s 10M", backing);
+  g_autoptr (GError) error = NULL;
+
+  if (g_find_program_in_path ("qemu-img") == NULL)
+    {
+      g_test_skip ("qemu-img is not installed");
+      return;
+    }
+  g_assert_true (lodge_storage_prepare (state, NULL));
+  g_assert_false (lodge_storage_create (state, UUID, LODGE_KIND_VM, backing, 0, &error));
+  g_assert_nonnull (error);
+  g_clear_error (&error);
+  g_assert_false (g_file_test (disk, G_FILE_TEST_EXISTS));
+
+  g_assert_true (g_spawn_command_line_sync (command, NULL, NULL, NULL, NULL));
+  g_assert_true (lodge_storage_create (state, UUID, LODGE_KIND_VM, backing, 0, &error));
+  g_assert_no_error (error);
+  g_assert_cmpint (mode_of (disk), ==, 0600);
+  g_assert_true (lodge_storage_create (state, UUID, LODGE_KIND_VM, backing, 0, &error));
+  g_assert_true (lodge_tree_remove (state, NULL));
+}
+
+static void
+test_staging (void)
+{
+  g_autofree char *state = g_dir_make_tmp ("lodge-storage-XXXXXX", NULL);
+  g_autofree char *staging = lodge_storage_staging_dir (state, 12);
+
+  g_assert_true (lodge_storage_prepare (state, NULL));
+  g_assert_true (lodge_storage_make_staging (state, 12, NULL));
+  g_assert_true (g_file_test (staging, G_FILE_TEST_IS_DIR));
+  g_assert_true (lodge_storage_remove_staging (state, 12, NULL));
+  g_assert_true (lodge_storage_remove_staging (state, 12, NULL));
+  g_assert_true (lodge_tree_remove (state, NULL));
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/storage/container", test_container);
+  g_test_add_func ("/storage/disk", test_disk);
+  g_test_add_func ("/storage/staging", test_staging);
+  return g_test_run ();
+}
