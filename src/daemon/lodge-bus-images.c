@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "lodge-bus-convert.h"
+#include "lodge-bus-introspection.h"
+#include "lodge-bus-options.h"
+#include "lodge-bus-paths.h"
+#include "lodge-bus-private.h"
+#include "lodge-fd.h"
+
+static gpointer
+find (LodgeBus *bus, const char *node, GError **error)
+{
+  return lodge_manager_get_images (bus->manager);
+}
+
+static void
+get_image (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[] = { { "kind", "s" }, { NULL } };
+  g_autoptr (GVariant) options = NULL;
+  g_autofree char *path = NULL;
+  const LodgeImage *image = NULL;
+  GError *error = NULL;
+  const char *ref;
+  LodgeKind kind;
+
+  g_variant_get (call->parameters, "(&s@a{sv})", &ref, &options);
+  if (lodge_bus_options_check (options, known, "option", &error)
+      && lodge_bus_kind_from_options (options, &kind, &error))
+    image = lodge_image_store_resolve (call->object, ref, kind, &error);
+  /* Whoever does not say which kind takes either. */
+  if (image == NULL && lodge_bus_options_get_string (options, "kind") == NULL
+      && g_error_matches (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
+    {
+      image = lodge_image_store_resolve (call->object, ref, LODGE_KIND_VM, NULL);
+      if (image != NULL)
+        g_clear_error (&error);
+    }
+  if (image == NULL)
+    {
+      lodge_bus_call_fail (call, error);
+      return;
+    }
+  path = lodge_bus_path_of_image (image->fingerprint);
+  lodge_bus_call_return (call, g_variant_new ("(o)", path));
+}
+
+static void
+list_images (LodgeBusCall *call)
+{
+  g_autoptr (GVariant) options = g_variant_get_child_value (call->parameters, 0);
+  g_autoptr (GPtrArray) images = NULL;
+  GVariantBuilder builder;
+  GError *error = NULL;
+
+  if (!lodge_bus_options_check (options, NULL, "option", &error))
+    {
+      lodge_bus_call_fail (call, error);
+      return;
+    }
+  images = lodge_image_store_list (call->object);
+  g_variant_builder_init (&builder, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < images->len; i++)
+    g_variant_builder_add_value (&builder,
+                                 lodge_bus_image_to_row (call->bus->manager, images->pdata[i]));
+  lodge_bus_call_return (call, g_variant_new ("(aa{sv})", &builder));
+}
+
+static void
+pull (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[] = { { "kind", "s" }, { "rebuild", "b" }, { NULL } };
+  g_autoptr (GVariant) options = NULL;
+  GError *error = NULL;
+  LodgeJob *job = NULL;
+  const char *ref;
+  LodgeKind kind;
+
+  g_variant_get (call->parameters, "(&s@a{sv})", &ref, &options);
+  if (lodge_bus_check_job_limit (call->bus, call->uid, &error)
+      && lodge_bus_options_check (options, known, "option", &error)
+      && lodge_bus_kind_from_options (options, &kind, &error))
+    job = lodge_manager_pull_image (call->bus->manager, ref, kind,
+                                    lodge_bus_options_get_bool (options, "rebuild"), call->uid,
+                                    &error);
+  lodge_bus_call_return_job (call, job, error);
+}
+
+/* ---- import ---- */
+
+/* What an import may read: a file that its caller opened for reading.  Not a directory, a device
+ * or a FIFO, which may block for ever, and nothing of /proc, which is the memory and the
+ * secrets of processes. */
+static gboolean
+check_file (int fd, GError **error)
+{
+  int flags = fcntl (fd, F_GETFL);
+  const char *why = NULL;
+  struct statfs fs;
+  struct stat st;
+
+  if (flags < 0 || fstat (fd, &st) != 0 || fstatfs (fd, &fs) != 0)
+    {
+      lodge_error_set_errno (error, errno, "the file to import cannot be examined");
+      return FALSE;
+    }
+  if (!S_ISREG (st.st_mode))
+    why = "is not a regular file";
+  else if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_WRONLY)
+    why = "is not open for reading";
+  else if (fs.f_type == PROC_SUPER_MAGIC)
+    why = "is a file of /proc";
+  if (why == NULL)
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT, "the file to import %s", why);
+  return FALSE;
+}
+
+static const LodgeBusOption import_options[]
+    = { { "file", "h" }, { "aliases", "as" }, { "kind", "s" }, { "description", "s" }, { NULL } };
+
+/* Answers with the job and, unless the caller brought a file, the end of a pipe to write to. */
+static void
+return_import (LodgeBusCall *call, LodgeJob *job, int stream)
+{
+  g_autofree char *path = lodge_bus_path_of_job (lodge_job_get_id (job));
+  GVariantBuilder streams;
+
+  g_variant_builder_init (&streams, G_VARIANT_TYPE ("a{sh}"));
+  if (stream >= 0)
+    g_variant_builder_add (&streams, "{sh}", "file", 0);
+  lodge_bus_call_return_fds (call, g_variant_new ("(a{sh}o)", &streams, path), &stream,
+                             stream >= 0 ? 1 : 0);
+}
+
+static LodgeJob *
+begin_import (LodgeBusCall *call, GVariant *options, int fd, GError **error)
+{
+  g_autofree const char **aliases = lodge_bus_options_get_strings (options, "aliases");
+  LodgeKind kind;
+
+  /* The kind shows in the file itself; saying it is allowed, and checked as a word. */
+  if (!lodge_bus_kind_from_options (options, &kind, error))
+    return NULL;
+  return lodge_manager_import_image (call->bus->manager, fd, aliases,
+                                     lodge_bus_options_get_string (options, "description"),
+                                     call->uid, error);
+}
+
+static void
+import (LodgeBusCall *call)
+{
+  g_autoptr (GVariant) options = g_variant_get_child_value (call->parameters, 0);
+  g_auto (LodgeFd) reading = -1;
+  g_auto (LodgeFd) writing = -1;
+  GError *error = NULL;
+  LodgeJob *job = NULL;
+  int file = -1;
+  int ends[2];
+
+  if (!lodge_bus_check_job_limit (call->bus, call->uid, &error)
+      || !lodge_bus_options_check (options, import_options, "option", &error)
+      || !lodge_bus_options_get_fd (options, "file", lodge_bus_call_get_fds (call), &file, &error)
+      || (file >= 0 && !check_file (file, &error)))
+    {
+      lodge_bus_call_fail (call, error);
+      return;
+    }
+  if (file < 0)
+    {
+      if (pipe2 (ends, O_CLOEXEC) != 0)
+        lodge_error_set_errno (&error, errno, "no pipe for the image");
+      else
+        {
+          reading = ends[0];
+          writing = ends[1];
+        }
+    }
+  if (error == NULL)
+    job = begin_import (call, options, file >= 0 ? file : reading, &error);
+  if (job == NULL)
+    lodge_bus_call_fail (call, error);
+  else
+    return_import (call, job, lodge_fd_steal (&writing));
+}
+
+static const LodgeBusMethod methods[] = {
+  { "GetImage", get_image },
+  { "ListImages", list_images },
+  { "Pull", pull },
+  { "Import", import },
+  { NULL },
+};
+
+const LodgeBusInterface lodge_bus_images = {
+  .info = &lodge_bus_info_images,
+  .methods = methods,
+  .find = find,
+};
