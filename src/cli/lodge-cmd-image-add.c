@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* image pull and image import: what puts an image into the store. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lodge-cmd.h"
+#include "lodge-fd.h"
+#include "lodge-i18n.h"
+#include "lodge-job-wait.h"
+#include "lodge-name.h"
+#include "lodge-output.h"
+
+/* Waits for @job and prints the fingerprint. */
+static gboolean
+wait_for_image (LodgeCli *cli, const LodgeArgs *args, const char *job, GError **error)
+{
+  g_autoptr (GVariant) result = NULL;
+
+  if (lodge_args_flag (args, "no-wait"))
+    {
+      lodge_job_print_id (job);
+      return TRUE;
+    }
+  result = lodge_job_wait (cli, job, error);
+  if (result == NULL)
+    return FALSE;
+  g_autofree char *fingerprint = lodge_row_string (result, "fingerprint");
+  g_autofree char *shown = lodge_text_escape (fingerprint != NULL ? fingerprint : "");
+  puts (shown);
+  return TRUE;
+}
+
+gboolean
+lodge_cmd_image_pull (LodgeCli *cli, const LodgeArgs *args, GError **error)
+{
+  LodgeClient *client = lodge_cli_get_client (cli, error);
+  g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
+  g_autoptr (GVariant) body = NULL;
+  const char *ref = lodge_args_word (args, 0);
+  const char *job;
+
+  if (client == NULL)
+    return FALSE;
+  if (!g_utf8_validate (ref, -1, NULL))
+    {
+      g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                           _ ("The name of an image must be text."));
+      return FALSE;
+    }
+  if (lodge_args_string (args, "kind") != NULL)
+    g_variant_dict_insert (&options, "kind", "s", lodge_args_string (args, "kind"));
+  if (lodge_args_flag (args, "rebuild"))
+    g_variant_dict_insert (&options, "rebuild", "b", TRUE);
+  body = lodge_client_call (client, LODGE_OBJECT_PATH, "Images", "Pull",
+                            g_variant_new ("(s@a{sv})", ref, g_variant_dict_end (&options)), "(o)",
+                            error);
+  if (body == NULL)
+    return FALSE;
+  g_variant_get (body, "(&o)", &job);
+  return wait_for_image (cli, args, job, error);
+}
+
+/* With the caller's rights, not with the service's. */
+static int
+open_file (const char *path, GError **error)
+{
+  int fd = strcmp (path, "-") == 0 ? fcntl (STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                   : open (path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+  if (fd < 0)
+    {
+      g_autofree char *shown = lodge_text_escape (path);
+      lodge_error_set_errno (error, errno, "%s cannot be opened", shown);
+    }
+  return fd;
+}
+
+static GVariant *
+build_import (const LodgeArgs *args, GError **error)
+{
+  g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
+  g_autofree const char **values = lodge_args_strings (args, "alias");
+  g_autoptr (GPtrArray) aliases = g_ptr_array_new ();
+  const char *positional = lodge_args_word (args, 1);
+
+  if (positional != NULL)
+    g_ptr_array_add (aliases, (gpointer) positional);
+  for (const char **value = values; *value != NULL; value++)
+    g_ptr_array_add (aliases, (gpointer) *value);
+  for (guint i = 0; i < aliases->len; i++)
+    if (!lodge_alias_validate (aliases->pdata[i], error))
+      return NULL;
+  g_variant_dict_insert_value (&options, "file", g_variant_new_handle (0));
+  if (aliases->len > 0)
+    g_variant_dict_insert_value (
+        &options, "aliases",
+        g_variant_new_strv ((const char *const *) aliases->pdata, aliases->len));
+  if (lodge_args_string (args, "kind") != NULL)
+    g_variant_dict_insert (&options, "kind", "s", lodge_args_string (args, "kind"));
+  if (lodge_args_string (args, "description") != NULL)
+    g_variant_dict_insert (&options, "description", "s", lodge_args_string (args, "description"));
+  return g_variant_new ("(@a{sv})", g_variant_dict_end (&options));
+}
+
+gboolean
+lodge_cmd_image_import (LodgeCli *cli, const LodgeArgs *args, GError **error)
+{
+  LodgeClient *client = lodge_cli_get_client (cli, error);
+  g_auto (LodgeFd) fd = client != NULL ? open_file (lodge_args_word (args, 0), error) : -1;
+  g_autoptr (LodgeMessage) reply = NULL;
+  const char *job;
+
+  if (fd < 0)
+    return FALSE;
+  GVariant *request = build_import (args, error);
+  if (request == NULL)
+    return FALSE;
+  guint32 serial
+      = lodge_client_send (client, LODGE_OBJECT_PATH, "Images", "Import", request, &fd, 1, error);
+  if (serial == 0)
+    return FALSE;
+  reply = lodge_client_finish (client, serial, "(a{sh}o)", error);
+  if (reply == NULL)
+    return FALSE;
+  g_variant_get (reply->body, "(a{sh}&o)", NULL, &job);
+  return wait_for_image (cli, args, job, error);
+}
