@@ -100,13 +100,13 @@ tell_service (LodgeCli *cli, gboolean *up)
 static gboolean
 loop (LodgeCli *cli, gboolean json, GError **error)
 {
-  LodgeBus *bus = lodge_client_get_bus (cli->client);
+  LodgeConnection *bus = lodge_client_get_connection (cli->client);
   guint64 last_sequence = 0;
   gboolean up = TRUE;
 
   for (;;)
     {
-      struct pollfd fds[2] = { { .fd = lodge_bus_get_fd (bus), .events = POLLIN },
+      struct pollfd fds[2] = { { .fd = lodge_connection_get_fd (bus), .events = POLLIN },
                                { .fd = cli->signal_fd, .events = POLLIN } };
       int signum;
 
@@ -115,7 +115,7 @@ loop (LodgeCli *cli, gboolean json, GError **error)
       if (ferror (stdout))
         return TRUE;
       poll (fds, 2, -1);
-      if (fds[0].revents != 0 && !lodge_bus_dispatch (bus, 0, error))
+      if (fds[0].revents != 0 && !lodge_connection_dispatch (bus, 0, error))
         return FALSE;
       signum = lodge_cli_take_signal (cli);
       if (signum != 0 && signum != SIGWINCH)

@@ -86,8 +86,8 @@ set_up_pumps (Run *run)
 static void
 call_process (Run *run, const char *method, GVariant *body)
 {
-  lodge_bus_send_oneway (lodge_client_get_bus (run->client), LODGE_BUS_NAME, run->session->process,
-                         PROCESS_INTERFACE, method, body, NULL);
+  lodge_connection_send_oneway (lodge_client_get_connection (run->client), LODGE_BUS_NAME,
+                                run->session->process, PROCESS_INTERFACE, method, body, NULL);
 }
 
 /* The service is told as well: a VM has its terminal inside. */
@@ -129,7 +129,8 @@ handle_signals (Run *run)
 static gboolean
 take_status (Run *run, GError **error)
 {
-  LodgeMessage *reply = lodge_bus_take_reply (lodge_client_get_bus (run->client), run->serial);
+  LodgeMessage *reply
+      = lodge_connection_take_reply (lodge_client_get_connection (run->client), run->serial);
   gint32 status, signum;
 
   if (reply == NULL)
@@ -157,12 +158,12 @@ is_output_done (Run *run)
 static gboolean
 loop (Run *run, GError **error)
 {
-  LodgeBus *bus = lodge_client_get_bus (run->client);
+  LodgeConnection *bus = lodge_client_get_connection (run->client);
 
   for (;;)
     {
       struct pollfd fds[2 + 2 * MAX_PUMPS] = {
-        { .fd = run->serial != 0 ? lodge_bus_get_fd (bus) : -1, .events = POLLIN },
+        { .fd = run->serial != 0 ? lodge_connection_get_fd (bus) : -1, .events = POLLIN },
         { .fd = run->cli->signal_fd, .events = POLLIN },
       };
 
@@ -172,7 +173,7 @@ loop (Run *run, GError **error)
       if (n < 0 && errno == EINTR)
         continue;
       if (fds[0].fd >= 0 && fds[0].revents != 0
-          && (!lodge_bus_dispatch (bus, 0, error) || !take_status (run, error)))
+          && (!lodge_connection_dispatch (bus, 0, error) || !take_status (run, error)))
         return FALSE;
       if (fds[1].revents != 0 && !handle_signals (run))
         return TRUE;

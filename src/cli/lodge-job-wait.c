@@ -91,12 +91,12 @@ send_waits (Watch *watch, GError **error)
 static void
 collect_replies (Watch *watch)
 {
-  LodgeBus *bus = lodge_client_get_bus (watch->client);
+  LodgeConnection *bus = lodge_client_get_connection (watch->client);
 
   for (guint i = 0; i < watch->n_waits; i++)
     {
       LodgeJobWait *wait = &watch->waits[i];
-      LodgeMessage *reply = wait->done ? NULL : lodge_bus_take_reply (bus, wait->serial);
+      LodgeMessage *reply = wait->done ? NULL : lodge_connection_take_reply (bus, wait->serial);
 
       if (reply == NULL)
         continue;
@@ -209,9 +209,9 @@ cancel_all (Watch *watch)
 {
   for (guint i = 0; i < watch->n_waits; i++)
     if (!watch->waits[i].done)
-      lodge_bus_send_oneway (lodge_client_get_bus (watch->client), LODGE_BUS_NAME,
-                             watch->waits[i].path, JOB_INTERFACE, "Cancel",
-                             g_variant_new ("(a{sv})", NULL), NULL);
+      lodge_connection_send_oneway (lodge_client_get_connection (watch->client), LODGE_BUS_NAME,
+                                    watch->waits[i].path, JOB_INTERFACE, "Cancel",
+                                    g_variant_new ("(a{sv})", NULL), NULL);
 }
 
 static void
@@ -256,16 +256,16 @@ handle_interrupts (Watch *watch, GError **error)
 static gboolean
 loop (Watch *watch, GError **error)
 {
-  LodgeBus *bus = lodge_client_get_bus (watch->client);
+  LodgeConnection *bus = lodge_client_get_connection (watch->client);
 
   while (first_unfinished (watch) != NULL)
     {
-      struct pollfd fds[2] = { { .fd = lodge_bus_get_fd (bus), .events = POLLIN },
+      struct pollfd fds[2] = { { .fd = lodge_connection_get_fd (bus), .events = POLLIN },
                                { .fd = watch->cli->signal_fd, .events = POLLIN } };
       int timeout = !watch->subscribed ? QUIET_MS : watch->progress.enabled ? REDRAW_MS : -1;
       int n = poll (fds, 2, timeout);
 
-      if (n > 0 && fds[0].revents != 0 && !lodge_bus_dispatch (bus, 0, error))
+      if (n > 0 && fds[0].revents != 0 && !lodge_connection_dispatch (bus, 0, error))
         return FALSE;
       if (!handle_interrupts (watch, error))
         return FALSE;

@@ -15,7 +15,7 @@
 
 struct _LodgeClient
 {
-  LodgeBus *bus;
+  LodgeConnection *bus;
   char *owner; /* unique name of the service; NULL: not asked yet, "": none */
 };
 
@@ -70,7 +70,7 @@ lodge_client_open (GError **error)
 {
   g_autofree char *address = lodge_client_choose_address ();
   g_autoptr (GError) local_error = NULL;
-  LodgeBus *bus = lodge_bus_open (address, &local_error);
+  LodgeConnection *bus = lodge_connection_open (address, &local_error);
 
   if (bus == NULL)
     {
@@ -88,13 +88,13 @@ lodge_client_close (LodgeClient *self)
 {
   if (self == NULL)
     return;
-  lodge_bus_close (self->bus);
+  lodge_connection_close (self->bus);
   g_free (self->owner);
   g_free (self);
 }
 
-LodgeBus *
-lodge_client_get_bus (LodgeClient *self)
+LodgeConnection *
+lodge_client_get_connection (LodgeClient *self)
 {
   return self->bus;
 }
@@ -107,8 +107,8 @@ lodge_client_send (LodgeClient *self, const char *path, const char *interface, c
 
   if (strchr (interface, '.') == NULL)
     whole = g_strconcat (LODGE_BUS_NAME ".", interface, NULL);
-  return lodge_bus_send (self->bus, LODGE_BUS_NAME, path, whole != NULL ? whole : interface, method,
-                         body, fds, n_fds, error);
+  return lodge_connection_send (self->bus, LODGE_BUS_NAME, path, whole != NULL ? whole : interface,
+                                method, body, fds, n_fds, error);
 }
 
 static const char *
@@ -178,7 +178,7 @@ lodge_client_check (LodgeMessage *reply, const char *reply_type, GError **error)
 LodgeMessage *
 lodge_client_finish (LodgeClient *self, guint32 serial, const char *reply_type, GError **error)
 {
-  LodgeMessage *reply = lodge_bus_wait_reply (self->bus, serial, error);
+  LodgeMessage *reply = lodge_connection_wait_reply (self->bus, serial, error);
 
   return reply != NULL ? lodge_client_check (reply, reply_type, error) : NULL;
 }
@@ -230,10 +230,10 @@ lodge_client_get_properties (LodgeClient *self, const char *path, const char *in
 static LodgeMessage *
 call_bus (LodgeClient *self, const char *method, const char *argument, GError **error)
 {
-  guint32 serial = lodge_bus_send (self->bus, BUS_NAME, BUS_PATH, BUS_NAME, method,
-                                   g_variant_new ("(s)", argument), NULL, 0, error);
+  guint32 serial = lodge_connection_send (self->bus, BUS_NAME, BUS_PATH, BUS_NAME, method,
+                                          g_variant_new ("(s)", argument), NULL, 0, error);
 
-  return serial != 0 ? lodge_bus_wait_reply (self->bus, serial, error) : NULL;
+  return serial != 0 ? lodge_connection_wait_reply (self->bus, serial, error) : NULL;
 }
 
 static gboolean
@@ -300,7 +300,7 @@ lodge_client_take_signal (LodgeClient *self)
 {
   LodgeMessage *signal;
 
-  while ((signal = lodge_bus_take_signal (self->bus)) != NULL)
+  while ((signal = lodge_connection_take_signal (self->bus)) != NULL)
     {
       if (g_strcmp0 (signal->sender, BUS_NAME) == 0)
         note_owner_change (self, signal);

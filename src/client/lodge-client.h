@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "lodge-bus.h"
+#include "lodge-connection.h"
 #include "lodge/lodge-error.h"
 #include "lodge/lodge-types.h"
 
@@ -27,7 +27,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeClient, lodge_client_close)
 /** (transfer full): the address that lodge_client_open() would use. */
 char *lodge_client_choose_address (void);
 
-LodgeBus *lodge_client_get_bus (LodgeClient *self);
+LodgeConnection *lodge_client_get_connection (LodgeClient *self);
 
 /**
  * lodge_client_send:

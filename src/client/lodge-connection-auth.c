@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "lodge-bus-auth.h"
+#include "lodge-connection-auth.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -152,7 +152,7 @@ authenticate (int fd, GError **error)
 }
 
 int
-lodge_bus_auth_connect (const char *address, GError **error)
+lodge_connection_auth_connect (const char *address, GError **error)
 {
   g_auto (LodgeFd) fd = connect_address (address);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "lodge-bus.h"
+#include "lodge-connection.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lodge-bus-auth.h"
+#include "lodge-connection-auth.h"
 #include "lodge-fd.h"
 #include "lodge/lodge-error.h"
 
@@ -17,7 +17,7 @@
 #define BUS_PATH      "/org/freedesktop/DBus"
 #define BUS_INTERFACE "org.freedesktop.DBus"
 
-struct _LodgeBus
+struct _LodgeConnection
 {
   int fd;
   guint32 last_serial;
@@ -38,7 +38,7 @@ close_fds (GArray *fds, guint from)
 }
 
 void
-lodge_bus_close (LodgeBus *self)
+lodge_connection_close (LodgeConnection *self)
 {
   if (self == NULL)
     return;
@@ -53,7 +53,7 @@ lodge_bus_close (LodgeBus *self)
 }
 
 int
-lodge_bus_get_fd (LodgeBus *self)
+lodge_connection_get_fd (LodgeConnection *self)
 {
   return self->fd;
 }
@@ -92,7 +92,8 @@ send_some (int fd, const guint8 *data, gsize size, const int *fds, guint n_fds)
 }
 
 static gboolean
-send_all (LodgeBus *self, const GByteArray *bytes, const int *fds, guint n_fds, GError **error)
+send_all (LodgeConnection *self, const GByteArray *bytes, const int *fds, guint n_fds,
+          GError **error)
 {
   gsize done = 0;
 
@@ -115,7 +116,7 @@ send_all (LodgeBus *self, const GByteArray *bytes, const int *fds, guint n_fds, 
 }
 
 static guint32
-send_message (LodgeBus *self, LodgeMessage *message, GError **error)
+send_message (LodgeConnection *self, LodgeMessage *message, GError **error)
 {
   message->serial = ++self->last_serial;
   g_autoptr (GByteArray) bytes = lodge_message_encode (message);
@@ -124,7 +125,7 @@ send_message (LodgeBus *self, LodgeMessage *message, GError **error)
 
 /* The strings are borrowed; the message never leaves the stack. */
 static guint32
-send_call (LodgeBus *self, guint flags, const char *destination, const char *path,
+send_call (LodgeConnection *self, guint flags, const char *destination, const char *path,
            const char *interface, const char *member, GVariant *body, const int *fds, guint n_fds,
            GError **error)
 {
@@ -148,42 +149,44 @@ send_call (LodgeBus *self, guint flags, const char *destination, const char *pat
 }
 
 guint32
-lodge_bus_send (LodgeBus *self, const char *destination, const char *path, const char *interface,
-                const char *member, GVariant *body, const int *fds, guint n_fds, GError **error)
+lodge_connection_send (LodgeConnection *self, const char *destination, const char *path,
+                       const char *interface, const char *member, GVariant *body, const int *fds,
+                       guint n_fds, GError **error)
 {
   return send_call (self, 0, destination, path, interface, member, body, fds, n_fds, error);
 }
 
 gboolean
-lodge_bus_send_oneway (LodgeBus *self, const char *destination, const char *path,
-                       const char *interface, const char *member, GVariant *body, GError **error)
+lodge_connection_send_oneway (LodgeConnection *self, const char *destination, const char *path,
+                              const char *interface, const char *member, GVariant *body,
+                              GError **error)
 {
   return send_call (self, LODGE_MESSAGE_NO_REPLY, destination, path, interface, member, body, NULL,
                     0, error)
          != 0;
 }
 
-LodgeBus *
-lodge_bus_open (const char *address, GError **error)
+LodgeConnection *
+lodge_connection_open (const char *address, GError **error)
 {
-  int fd = lodge_bus_auth_connect (address, error);
+  int fd = lodge_connection_auth_connect (address, error);
 
   if (fd < 0)
     return NULL;
-  g_autoptr (LodgeBus) self = g_new0 (LodgeBus, 1);
+  g_autoptr (LodgeConnection) self = g_new0 (LodgeConnection, 1);
   self->fd = fd;
   self->input = g_byte_array_sized_new (READ_SIZE);
   self->input_fds = g_array_new (FALSE, FALSE, sizeof (int));
   self->replies = g_hash_table_new_full (g_direct_hash, g_direct_equal, NULL,
                                          (GDestroyNotify) lodge_message_free);
   /* Nobody waits for the answer: the bus handles what follows in order. */
-  self->hello_serial
-      = lodge_bus_send (self, BUS_NAME, BUS_PATH, BUS_INTERFACE, "Hello", NULL, NULL, 0, error);
+  self->hello_serial = lodge_connection_send (self, BUS_NAME, BUS_PATH, BUS_INTERFACE, "Hello",
+                                              NULL, NULL, 0, error);
   return self->hello_serial != 0 ? g_steal_pointer (&self) : NULL;
 }
 
 static void
-keep_fds (LodgeBus *self, struct msghdr *header)
+keep_fds (LodgeConnection *self, struct msghdr *header)
 {
   for (struct cmsghdr *c = CMSG_FIRSTHDR (header); c != NULL; c = CMSG_NXTHDR (header, c))
     if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
@@ -193,7 +196,7 @@ keep_fds (LodgeBus *self, struct msghdr *header)
 
 /* Returns: bytes read, 0 at the end, -1 with errno. */
 static gssize
-read_some (LodgeBus *self)
+read_some (LodgeConnection *self)
 {
   guint before = self->input->len;
   union
@@ -218,7 +221,7 @@ read_some (LodgeBus *self)
 }
 
 static gboolean
-attach_fds (LodgeBus *self, LodgeMessage *message, GError **error)
+attach_fds (LodgeConnection *self, LodgeMessage *message, GError **error)
 {
   guint n = message->n_declared_fds;
 
@@ -237,7 +240,7 @@ attach_fds (LodgeBus *self, LodgeMessage *message, GError **error)
 }
 
 static void
-queue_message (LodgeBus *self, LodgeMessage *message)
+queue_message (LodgeConnection *self, LodgeMessage *message)
 {
   if (message->type == LODGE_MESSAGE_SIGNAL)
     g_queue_push_tail (&self->signals, message);
@@ -251,7 +254,7 @@ queue_message (LodgeBus *self, LodgeMessage *message)
 
 /* Takes all complete messages out of the input. */
 static gboolean
-parse_input (LodgeBus *self, GError **error)
+parse_input (LodgeConnection *self, GError **error)
 {
   gsize offset = 0;
 
@@ -276,7 +279,7 @@ parse_input (LodgeBus *self, GError **error)
 }
 
 gboolean
-lodge_bus_dispatch (LodgeBus *self, int timeout_ms, GError **error)
+lodge_connection_dispatch (LodgeConnection *self, int timeout_ms, GError **error)
 {
   struct pollfd poll_fd = { .fd = self->fd, .events = POLLIN };
 
@@ -298,7 +301,7 @@ lodge_bus_dispatch (LodgeBus *self, int timeout_ms, GError **error)
 }
 
 LodgeMessage *
-lodge_bus_take_reply (LodgeBus *self, guint32 serial)
+lodge_connection_take_reply (LodgeConnection *self, guint32 serial)
 {
   LodgeMessage *message = NULL;
 
@@ -308,21 +311,21 @@ lodge_bus_take_reply (LodgeBus *self, guint32 serial)
 }
 
 LodgeMessage *
-lodge_bus_take_signal (LodgeBus *self)
+lodge_connection_take_signal (LodgeConnection *self)
 {
   return g_queue_pop_head (&self->signals);
 }
 
 LodgeMessage *
-lodge_bus_wait_reply (LodgeBus *self, guint32 serial, GError **error)
+lodge_connection_wait_reply (LodgeConnection *self, guint32 serial, GError **error)
 {
   for (;;)
     {
-      LodgeMessage *message = lodge_bus_take_reply (self, serial);
+      LodgeMessage *message = lodge_connection_take_reply (self, serial);
 
       if (message != NULL)
         return message;
-      if (!lodge_bus_dispatch (self, -1, error))
+      if (!lodge_connection_dispatch (self, -1, error))
         return NULL;
     }
 }

@@ -6,14 +6,14 @@
 G_BEGIN_DECLS
 
 /**
- * lodge_bus_auth_connect:
- * @address: as for lodge_bus_open()
+ * lodge_connection_auth_connect:
+ * @address: as for lodge_connection_open()
  *
  * Connects and goes through SASL EXTERNAL with passing of descriptors.  Gives up after 10 seconds.
  *
  * Returns: the socket, blocking and close-on-exec; -1 with @error set (DAEMON_UNREACHABLE,
  * NOT_AUTHORIZED).
  */
-int lodge_bus_auth_connect (const char *address, GError **error);
+int lodge_connection_auth_connect (const char *address, GError **error);
 
 G_END_DECLS
