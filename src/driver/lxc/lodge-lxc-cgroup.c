@@ -13,10 +13,13 @@
 
 #include "lodge-fd.h"
 
-#define CGROUP_ROOT       "/sys/fs/cgroup"
-#define CGROUP_FILE_MAX   (64 * 1024)
+#define CGROUP_ROOT     "/sys/fs/cgroup"
+#define CGROUP_FILE_MAX (64 * 1024)
+/* More than the controller of a container has. */
+#define SOCKETS_MAX       64
 #define FREEZE_TIMEOUT_MS 5000
-/* Field 22 of /proc/PID/stat, counted after the command's closing parenthesis. */
+/* Fields 4 and 22 of /proc/PID/stat, counted after the command. */
+#define STAT_PARENT_INDEX     1
 #define STAT_START_TIME_INDEX 19
 
 void
@@ -29,22 +32,27 @@ lodge_lxc_init_free (LodgeLxcInit *init)
   g_free (init);
 }
 
-guint64
-lodge_lxc_process_start_time (int pid)
+/* The fields of /proc/PID/stat after the command, which may contain anything. */
+static GStrv
+read_stat (int pid)
 {
   char path[64];
   g_snprintf (path, sizeof path, "/proc/%d/stat", pid);
   g_autofree char *text = NULL;
   if (!g_file_get_contents (path, &text, NULL, NULL))
-    return 0;
-  /* The command may contain anything, so count from its end. */
+    return NULL;
   const char *end = strrchr (text, ')');
   if (end == NULL)
-    return 0;
+    return NULL;
   g_auto (GStrv) fields = g_strsplit (g_strchug ((char *) end + 1), " ", -1);
-  if (g_strv_length (fields) <= STAT_START_TIME_INDEX)
-    return 0;
-  return g_ascii_strtoull (fields[STAT_START_TIME_INDEX], NULL, 10);
+  return g_strv_length (fields) > STAT_START_TIME_INDEX ? g_steal_pointer (&fields) : NULL;
+}
+
+guint64
+lodge_lxc_process_start_time (int pid)
+{
+  g_auto (GStrv) fields = read_stat (pid);
+  return fields != NULL ? g_ascii_strtoull (fields[STAT_START_TIME_INDEX], NULL, 10) : 0;
 }
 
 static void
@@ -98,6 +106,66 @@ lodge_lxc_init_signal (const LodgeLxcInit *init, int signum)
   if (fd < 0 || lodge_lxc_process_start_time (init->pid) != init->start_time)
     return FALSE;
   return syscall (SYS_pidfd_send_signal, fd, signum, NULL, 0) == 0;
+}
+
+/* The parent of @pid, field 4 of its stat file. */
+static int
+parent_of (int pid)
+{
+  g_auto (GStrv) fields = read_stat (pid);
+  return fields != NULL ? (int) g_ascii_strtoll (fields[STAT_PARENT_INDEX], NULL, 10) : 0;
+}
+
+/* Copies of the sockets that the process @pidfd has. */
+static GArray *
+hold_sockets (int pid, int pidfd)
+{
+  GArray *held = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autofree char *dir_path = g_strdup_printf ("/proc/%d/fd", pid);
+  g_autoptr (GDir) dir = g_dir_open (dir_path, 0, NULL);
+  const char *name;
+  while (dir != NULL && held->len < SOCKETS_MAX && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (dir_path, name, NULL);
+      g_autofree char *target = g_file_read_link (path, NULL);
+      if (target == NULL || !g_str_has_prefix (target, "socket:"))
+        continue;
+      int fd = (int) syscall (SYS_pidfd_getfd, pidfd, (int) g_ascii_strtoll (name, NULL, 10), 0);
+      if (fd >= 0)
+        g_array_append_val (held, fd);
+    }
+  return held;
+}
+
+static gboolean
+wait_for_end (int pidfd, gint64 deadline)
+{
+  gint64 left = (deadline - g_get_monotonic_time ()) / G_TIME_SPAN_MILLISECOND;
+  struct pollfd item = { .fd = pidfd, .events = POLLIN };
+  return poll (&item, 1, (int) MAX (left, 0)) == 1;
+}
+
+/* libvirtd cleans up when its connection to the controller ends, and polls every 200 ms when the
+ * controller has not left its cgroup by then, which it never has when it ends by itself.  So the
+ * connection is kept open until the controller is gone. */
+gboolean
+lodge_lxc_init_end (const LodgeLxcInit *init, int controller_pid, int timeout_ms)
+{
+  gint64 deadline = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
+  g_auto (LodgeFd) guest = (int) syscall (SYS_pidfd_open, init->pid, 0);
+  g_auto (LodgeFd) controller = (int) syscall (SYS_pidfd_open, controller_pid, 0);
+  if (guest < 0 || controller < 0 || lodge_lxc_process_start_time (init->pid) != init->start_time
+      || parent_of (init->pid) != controller_pid)
+    return FALSE;
+
+  g_autoptr (GArray) held = hold_sockets (controller_pid, controller);
+  /* The end of init is that of its whole process namespace. */
+  gboolean has_ended = syscall (SYS_pidfd_send_signal, guest, SIGKILL, NULL, 0) == 0
+                       && syscall (SYS_pidfd_send_signal, controller, SIGKILL, NULL, 0) == 0
+                       && wait_for_end (guest, deadline) && wait_for_end (controller, deadline);
+  for (guint i = 0; i < held->len; i++)
+    close (g_array_index (held, int, i));
+  return has_ended;
 }
 
 gboolean

@@ -36,6 +36,17 @@ guint64 lodge_lxc_process_start_time (int pid);
 /** Sends @signum to the very process that @init names.  FALSE: it is no more. */
 gboolean lodge_lxc_init_signal (const LodgeLxcInit *init, int signum);
 
+/**
+ * lodge_lxc_init_end:
+ * @timeout_ms: how long to wait for the end of init, which is the last to go
+ *
+ * Ends all of the container's processes at once, and then libvirt's own process of the
+ * container, which would only delay the end.  Blocking.
+ *
+ * Returns: FALSE when that was not possible: then it is libvirt's to do.
+ */
+gboolean lodge_lxc_init_end (const LodgeLxcInit *init, int controller_pid, int timeout_ms);
+
 /** Whether somebody has stopped the container's processes, by cgroup v1 or v2. */
 gboolean lodge_lxc_init_is_frozen (const LodgeLxcInit *init);
 

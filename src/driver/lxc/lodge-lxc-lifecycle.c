@@ -111,17 +111,18 @@ lodge_lxc_power_on (LodgeDriver *driver, const char *uuid, GCancellable *cancell
   g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
   if (domain == NULL)
     return FALSE;
+  const char *name = virDomainGetName (domain);
   if (virDomainIsActive (domain) == 1)
     {
       g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE, "Container “%s” runs already",
-                   virDomainGetName (domain));
+                   name);
       return FALSE;
     }
   if (!forget_last_run (paths, error))
     return FALSE;
   if (virDomainCreate (domain) < 0)
     {
-      lodge_virt_set_error (error, "Cannot start container “%s”", virDomainGetName (domain));
+      lodge_virt_set_error (error, "Cannot start container “%s”", name);
       return FALSE;
     }
   gboolean is_managed = g_file_test (paths->plan, G_FILE_TEST_EXISTS);
@@ -182,6 +183,7 @@ lodge_lxc_shutdown (LodgeDriver *driver, const char *uuid, GError **error)
   g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
   if (domain == NULL)
     return FALSE;
+  const char *name = virDomainGetName (domain);
   if (virDomainShutdownFlags (domain, VIR_DOMAIN_SHUTDOWN_INITCTL) == 0)
     return TRUE;
   /* SysV's init and its kin take this for a failing power supply, and most others end by it. */
@@ -189,24 +191,11 @@ lodge_lxc_shutdown (LodgeDriver *driver, const char *uuid, GError **error)
     return TRUE;
   if (virDomainShutdownFlags (domain, 0) == 0)
     return TRUE;
-  lodge_virt_set_error (error, "Cannot shut container “%s” down", virDomainGetName (domain));
+  lodge_virt_set_error (error, "Cannot shut container “%s” down", name);
   return FALSE;
 }
 
 /* ---- kill ---- */
-
-/* Ends all of the container's processes at once; libvirt then notices and cleans up.  Returns
- * whether that was possible. */
-static gboolean
-kill_processes (const LodgeLxcInit *init)
-{
-  g_auto (LodgeFd) cgroup = lodge_lxc_cgroup_open (init, NULL);
-  /* The init's death is that of its process namespace; the cgroup has those who were entered. */
-  gboolean is_killed = lodge_lxc_init_signal (init, SIGKILL);
-  if (cgroup >= 0)
-    lodge_lxc_cgroup_write (cgroup, "cgroup.kill", "1", NULL);
-  return is_killed;
-}
 
 static gboolean
 wait_until_stopped (LodgeLxcDriver *self, virDomainPtr domain, const char *uuid,
@@ -231,6 +220,7 @@ lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
   g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
   if (domain == NULL)
     return FALSE;
+  const char *name = virDomainGetName (domain);
   if (virDomainIsActive (domain) == 0)
     return TRUE;
 
@@ -238,12 +228,12 @@ lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
   g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime);
   if (init != NULL && lodge_lxc_init_is_frozen (init))
     lodge_lxc_resume (driver, uuid, NULL);
-  if (init != NULL && kill_processes (init)
+  if (init != NULL && lodge_lxc_init_end (init, (int) virDomainGetID (domain), KILL_SECONDS * 1000)
       && wait_until_stopped (self, domain, uuid, before, deadline_in (KILL_SECONDS * 1000)))
     return TRUE;
   if (virDomainDestroy (domain) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))
     return TRUE;
-  lodge_virt_set_error (error, "Cannot stop container “%s”", virDomainGetName (domain));
+  lodge_virt_set_error (error, "Cannot stop container “%s”", name);
   return FALSE;
 }
 
@@ -269,14 +259,14 @@ freeze (LodgeDriver *driver, const char *uuid, gboolean frozen, GError **error)
   g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
   if (domain == NULL)
     return FALSE;
+  const char *name = virDomainGetName (domain);
   int state = VIR_DOMAIN_NOSTATE;
   if (virDomainGetState (domain, &state, NULL, 0) == 0
       && (state == VIR_DOMAIN_PAUSED) == (frozen != FALSE) && virDomainIsActive (domain) == 1)
     return TRUE;
   if ((frozen ? virDomainSuspend (domain) : virDomainResume (domain)) == 0)
     return TRUE;
-  lodge_virt_set_error (error, "Cannot %s container “%s”", frozen ? "pause" : "resume",
-                        virDomainGetName (domain));
+  lodge_virt_set_error (error, "Cannot %s container “%s”", frozen ? "pause" : "resume", name);
   return FALSE;
 }
 
