@@ -262,6 +262,9 @@ lodge_network_pick_address (const LodgeNetworkInfo *info, GHashTable *taken, GEr
     {
       g_autofree char *address = lodge_range_address_text (range.address + i);
 
+      /* Valid in a /22, but some guests take them for a network or a broadcast. */
+      if ((i & 255) == 0 || (i & 255) == 255)
+        continue;
       if (!g_hash_table_contains (taken, address) && strcmp (address, info->gateway) != 0)
         return g_steal_pointer (&address);
     }
