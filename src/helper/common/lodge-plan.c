@@ -250,7 +250,8 @@ lodge_plan_read (LodgePlan *out_plan, const char *path, LodgeFail *fail)
   if (fstat (fd, &st) < 0)
     return lodge_fail_errno (fail, errno, "Cannot read the plan “%s”", path);
   if (st.st_uid != 0 || (st.st_mode & 077) != 0)
-    return lodge_fail (fail, "InvalidConfig", "The plan “%s” is not root's alone", path);
+    return lodge_fail (fail, "InvalidConfig", "The plan “%s” must be a file of root, mode 0600",
+                       path);
 
   memset (out_plan, 0, offsetof (LodgePlan, setup) + 1);
   n = lodge_io_read_fd (fd, out_plan->text, sizeof out_plan->text);

@@ -152,6 +152,7 @@ lodge_mount_prepare (const LodgePlan *plan, LodgeFail *fail)
   return false;
 }
 
+/* The directory itself is lodged's, and so is its socket in it. */
 static void
 remove_control (const LodgePlan *plan)
 {
@@ -163,8 +164,6 @@ remove_control (const LodgePlan *plan)
       unlink (path);
   if (lodge_mount_path (path, sizeof path, plan->control, "guest"))
     rmdir (path);
-  /* It stays when lodged has its socket there. */
-  rmdir (plan->control);
 }
 
 bool
