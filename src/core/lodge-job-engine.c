@@ -151,6 +151,8 @@ static void
 after_step (LodgeJob *self, GError *error)
 {
   take_output (self);
+  g_debug ("job %" G_GINT64_FORMAT ": %s took %.1f ms", self->row->id, current_step (self)->nick,
+           (double) (g_get_monotonic_time () - self->step_began) / 1000);
   if (error == NULL)
     fail_at (self, ":done", &error);
   if (error != NULL)
@@ -252,6 +254,7 @@ run_step (LodgeJob *self)
   const LodgeJobStep *step = current_step (self);
   GError *error = NULL;
 
+  self->step_began = g_get_monotonic_time ();
   lodge_job_set_stage (self, step->stage);
   if ((must_journal (self) && !write_row (self, &error)) || !fail_at (self, "", &error))
     {

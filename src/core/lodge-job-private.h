@@ -63,6 +63,7 @@ struct _LodgeJob
   LodgeJournalRow *row;
   LodgeJobState state;
   int step; /* index, or -1 before the first */
+  gint64 step_began; /* monotonic µs */
   gboolean undoing;
   GCancellable *cancellable;
   JsonObject *data; /* persisted with each step */
