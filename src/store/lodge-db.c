@@ -8,10 +8,24 @@
 /* Long enough for a copy by the sqlite3 shell to end, short enough for a start-up. */
 #define BUSY_TIMEOUT_MS 2000
 
+/* The errno of the failed call.  What SQLite keeps for the connection may be that of a later
+ * call, so the file that is written to, the log, is asked first. */
+static int
+get_errno (LodgeDb *db)
+{
+  sqlite3_file *log = NULL;
+  int saved_errno = 0;
+
+  if (sqlite3_file_control (db->handle, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK
+      && log != NULL && log->pMethods != NULL)
+    log->pMethods->xFileControl (log, SQLITE_FCNTL_LAST_ERRNO, &saved_errno);
+  return saved_errno != 0 ? saved_errno : sqlite3_system_errno (db->handle);
+}
+
 static gboolean
 is_out_of_space (LodgeDb *db, int result)
 {
-  int saved_errno = sqlite3_system_errno (db->handle);
+  int saved_errno = (result & 0xff) == SQLITE_IOERR ? get_errno (db) : 0;
 
   return (result & 0xff) == SQLITE_FULL
          || ((result & 0xff) == SQLITE_IOERR && (saved_errno == ENOSPC || saved_errno == EDQUOT));
@@ -196,11 +210,11 @@ lodge_db_query_int (LodgeDb *db, const char *sql, gint64 *out_value, GError **er
 }
 
 gboolean
-lodge_db_quick_check (LodgeDb *db, GError **error)
+lodge_db_check (LodgeDb *db, GError **error)
 {
   g_autofree char *finding = NULL;
 
-  if (!lodge_db_query_text (db, "PRAGMA quick_check (1)", &finding, error))
+  if (!lodge_db_query_text (db, "PRAGMA integrity_check (1)", &finding, error))
     return FALSE;
   if (!g_str_equal (finding, "ok"))
     {
@@ -221,7 +235,7 @@ lodge_db_verify_file (const char *path, GError **error)
   g_autoptr (LodgeDb) db
       = open_with_flags (path, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, error);
 
-  return db != NULL && lodge_db_quick_check (db, error);
+  return db != NULL && lodge_db_check (db, error);
 }
 
 static gboolean

@@ -44,10 +44,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeDb, lodge_db_free)
  */
 gboolean lodge_db_activate (LodgeDb *db, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/** Runs SQLite's quick check; damage is %LODGE_ERROR_STORE with the first finding. */
-gboolean lodge_db_quick_check (LodgeDb *db, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/**
+ * lodge_db_check:
+ *
+ * Runs SQLite's integrity check, which takes no longer than the quick one while a database is a
+ * few megabytes; damage is %LODGE_ERROR_STORE with the first finding.
+ */
+gboolean lodge_db_check (LodgeDb *db, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/** Opens @path read-only, without leaving a trace, and runs the quick check on it. */
+/** Opens @path read-only, without leaving a trace, and runs the check on it. */
 gboolean lodge_db_verify_file (const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** Runs the statements of @sql, which give no rows or rows that do not matter. */

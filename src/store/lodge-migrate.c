@@ -62,6 +62,25 @@ check_foreign_keys (LodgeDb *db, int version, GError **error)
   return TRUE;
 }
 
+static int
+deny_transactions (void *user_data, int action, const char *a, const char *b, const char *c,
+                   const char *d)
+{
+  return action == SQLITE_TRANSACTION ? SQLITE_DENY : SQLITE_OK;
+}
+
+/* Runs the text of a version; a COMMIT in it would tear the version in two. */
+static gboolean
+run_sql (LodgeDb *db, const char *sql, GError **error)
+{
+  gboolean done;
+
+  sqlite3_set_authorizer (db->handle, deny_transactions, NULL);
+  done = lodge_db_exec (db, sql, error);
+  sqlite3_set_authorizer (db->handle, NULL, NULL);
+  return done;
+}
+
 static gboolean
 run_one (LodgeDb *db, const LodgeMigration *migration, int version, GError **error)
 {
@@ -69,7 +88,7 @@ run_one (LodgeDb *db, const LodgeMigration *migration, int version, GError **err
                                             LODGE_APPLICATION_ID, version);
   g_autoptr (LodgeDbTransaction) transaction = lodge_db_begin (db, error);
 
-  if (transaction == NULL || !lodge_db_exec (db, migration->sql, error))
+  if (transaction == NULL || !run_sql (db, migration->sql, error))
     {
       g_prefix_error (error, "Schema %d cannot be set up: ", version);
       return FALSE;

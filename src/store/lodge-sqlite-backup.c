@@ -84,11 +84,16 @@ static gboolean
 copy_database (LodgeDb *db, const char *path, GError **error)
 {
   g_auto (LodgeStmt) stmt = LODGE_STMT_INIT;
+  gboolean failed = db->failed;
 
   if (!lodge_stmt_use (&stmt, db, "VACUUM INTO ?1", error))
     return FALSE;
   lodge_stmt_bind_text (&stmt, 1, path);
-  return lodge_stmt_run (&stmt, error);
+  if (lodge_stmt_run (&stmt, error))
+    return TRUE;
+  /* It is the copy that could not be written; the database is as good as it was. */
+  db->failed = failed;
+  return FALSE;
 }
 
 /* Fills @partial, which SQLite takes because it is empty, and so with our mode. */

@@ -9,10 +9,10 @@
 
 #include "lodge-failpoint.h"
 
-/* How much of the past a watch can ask for; what was list-and-watch work before is list again
- * after that. */
-#define HISTORY_MAX_ROWS  4096
-#define HISTORY_MAX_BYTES (8 * 1024 * 1024)
+/* How much of the past a watch can ask for; who comes later lists again.  Little is enough, and
+ * each backup carries it. */
+#define HISTORY_MAX_ROWS  2048
+#define HISTORY_MAX_BYTES (4 * 1024 * 1024)
 
 #define SQL_REVISION     "SELECT revision FROM state WHERE id = 1"
 #define SQL_SET_REVISION "UPDATE state SET revision = ?1 WHERE id = 1"

@@ -140,14 +140,15 @@ check_header (const char *file, GError **error)
   struct stat st;
   gssize n;
 
-  if (fd < 0 || fstat (fd, &st) < 0)
+  if ((fd < 0 && errno == ELOOP) || (fd >= 0 && fstat (fd, &st) == 0 && !S_ISREG (st.st_mode)))
     {
-      lodge_error_set_errno (error, errno, "Database \"%s\" cannot be opened", file);
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_STORE,
+                   "Database \"%s\" is a symbolic link or no file", file);
       return FALSE;
     }
-  if (!S_ISREG (st.st_mode))
+  if (fd < 0)
     {
-      g_set_error (error, LODGE_ERROR, LODGE_ERROR_STORE, "Database \"%s\" is not a file", file);
+      lodge_error_set_errno (error, errno, "Database \"%s\" cannot be opened", file);
       return FALSE;
     }
   if (!check_owner (file, &st, error))
@@ -263,10 +264,20 @@ open_checked_db (const char *path, const char *file, const LodgeMigration *migra
     return NULL;
   db = lodge_db_open (file, error);
   if (db == NULL || !lodge_migrate_check (db, migrations, &version, error)
-      || !lodge_db_quick_check (db, error) || !lodge_db_activate (db, error)
+      || !lodge_db_check (db, error) || !lodge_db_activate (db, error)
       || !backup_and_migrate (path, db, migrations, version, error))
     return NULL;
   return g_steal_pointer (&db);
+}
+
+/* SQLite makes an empty log where there is none; a refusal leaves no trace. */
+static void
+remove_empty_wal (const char *wal)
+{
+  struct stat st;
+
+  if (lstat (wal, &st) == 0 && S_ISREG (st.st_mode) && st.st_size == 0)
+    unlink (wal);
 }
 
 LodgeDb *
@@ -275,6 +286,8 @@ lodge_state_dir_open_db (const char *path, const LodgeMigration *migrations, GEr
   g_autofree char *file = g_build_filename (path, DB_NAME, NULL);
   g_autoptr (GError) local_error = NULL;
   g_autoptr (LodgeDb) db = NULL;
+  g_autofree char *wal = g_build_filename (path, WAL_NAME, NULL);
+  gboolean had_wal = g_file_test (wal, G_FILE_TEST_EXISTS);
   gboolean is_new = faccessat (AT_FDCWD, file, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
 
   if (is_new && check_is_new (path, &local_error) && !make_new_db (path, migrations, &local_error))
@@ -286,6 +299,8 @@ lodge_state_dir_open_db (const char *path, const LodgeMigration *migrations, GEr
     db = open_checked_db (path, file, migrations, &local_error);
   if (db == NULL)
     {
+      if (!had_wal)
+        remove_empty_wal (wal);
       if (local_error->code == LODGE_ERROR_STORE || local_error->code == LODGE_ERROR_STORE_TOO_NEW)
         add_restore_hint (&local_error, path);
       g_propagate_error (error, g_steal_pointer (&local_error));
