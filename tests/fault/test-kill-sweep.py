@@ -75,7 +75,7 @@ def survey(step):
 
 def settled():
     """All jobs have ended."""
-    jobs = json.loads(lodge("job", "list", "-f", "json").stdout)
+    jobs = json.loads(lodge("job", "list", "--all", "-f", "json").stdout)
     return all(j["state"] in ("succeeded", "failed", "cancelled") for j in jobs)
 
 

@@ -7,7 +7,7 @@ import os
 import re
 import tempfile
 
-from hostlib import (CONFLICT, LXC, NOT_FOUND, USAGE, Failure, contains, equal, inside, lodge,
+from hostlib import (CONFLICT, EXEC_FAILED, LXC, NOT_FOUND, Failure, contains, equal, inside, lodge,
                      lodge_fails, main, row, state, virsh, wait_for, wait_state)
 
 NAME = "c-life"
@@ -86,9 +86,7 @@ def test_the_program_of_the_issue():
 
 
 def test_a_pty_is_of_the_container():
-    done = lodge("exec", "-t", NAME, "--", "tty", check=False)
-    if done.returncode == USAGE:
-        done = lodge("exec", "--tty", NAME, "--", "tty")
+    done = lodge("exec", "-t", NAME, "--", "tty")
     if not re.match(r"/dev/pts/\d+", done.stdout):
         raise Failure("tty says %r" % done.stdout)
 
@@ -100,8 +98,8 @@ def test_files_go_in_and_out():
             stream.write(os.urandom(100000))
         os.chmod(folder + "/tree/sub/data", 0o640)
         os.symlink("data", folder + "/tree/sub/link")
-        lodge("file", "push", "-r", folder + "/tree", NAME + "/srv/")
-        lodge("file", "pull", "-r", NAME + "/srv/tree", folder + "/back")
+        lodge("file", "push", folder + "/tree", NAME + "/srv/")
+        lodge("file", "pull", NAME + "/srv/tree", folder + "/back")
         back = folder + "/back/tree" if os.path.isdir(folder + "/back/tree") else folder + "/back"
         with open(folder + "/tree/sub/data", "rb") as first, open(back + "/sub/data", "rb") as second:
             if first.read() != second.read():
@@ -132,7 +130,7 @@ def test_start_of_a_running_one_is_refused():
 def test_pause_and_resume():
     lodge("pause", NAME)
     equal(state(NAME), "paused")
-    lodge_fails(CONFLICT, "exec", NAME, "--", "true", says=NAME)
+    lodge_fails(EXEC_FAILED, "exec", NAME, "--", "true", says=NAME)
     lodge("resume", NAME)
     equal(state(NAME), "running")
     lodge("exec", NAME, "--", "true")
@@ -142,7 +140,7 @@ def test_stop():
     lodge("exec", NAME, "--", "touch", "/root/kept")
     lodge("stop", NAME)
     equal(state(NAME), "stopped")
-    lodge_fails(CONFLICT, "exec", NAME, "--", "true", says=NAME)
+    lodge_fails(EXEC_FAILED, "exec", NAME, "--", "true", says=NAME)
 
 
 def test_files_of_a_stopped_one():

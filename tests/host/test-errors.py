@@ -4,7 +4,7 @@
 
 import os
 
-from hostlib import (CONFLICT, DIR, LXC, NOT_FOUND, UNREACHABLE, Failure, daemon, equal, inside,
+from hostlib import (CONFLICT, DIR, EXEC_FAILED, LXC, NOT_FOUND, UNREACHABLE, Failure, daemon, equal, inside,
                      leftovers, lodge, lodge_fails, main, rows, virsh)
 
 BAD_NAMES = ["A", "1a", "a_b", "a b", "-a", "a-", "a" * 64, "../x", "a/b", "ä", "a\nb", "a;b"]
@@ -51,7 +51,7 @@ def test_wrong_unit():
 def test_unknown_instance_has_the_nearest():
     for verb in ("start", "stop", "info", "delete"):
         lodge_fails(NOT_FOUND, verb, "e-nobody", says="e-nobody")
-    lodge_fails(NOT_FOUND, "exec", "e-nobody", "--", "true", says="e-nobody")
+    lodge_fails(EXEC_FAILED, "exec", "e-nobody", "--", "true", says="e-nobody")
 
 
 def test_unknown_verb_has_the_nearest():

@@ -8,7 +8,7 @@ import atexit
 import os
 import shutil
 
-from hostlib import (DIR, NOT_AUTHORIZED, TESTBED, Failure, Skip, contains, equal, main, run,
+from hostlib import (DIR, EXEC_FAILED, NOT_AUTHORIZED, TESTBED, Failure, Skip, contains, equal, main, run,
                      wait_for)
 
 BOX = DIR + "-systemd"
@@ -99,8 +99,8 @@ def test_not_everybody_may_change():
     for words in (("stop", NAME), ("delete", "--force", NAME), ("exec", NAME, "--", "id"),
                   ("launch", "debian/12", "s-two")):
         done = as_user("alice", "lodge", *words, check=False)
-        equal(done.returncode, 126 if words[0] == "exec" and done.returncode == 126
-              else NOT_AUTHORIZED, " ".join(words) + ": " + done.stderr)
+        equal(done.returncode, EXEC_FAILED if words[0] == "exec" else NOT_AUTHORIZED,
+              " ".join(words) + ": " + done.stderr)
     contains(box("lodge", "list").stdout, "running")
 
 

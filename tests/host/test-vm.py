@@ -6,7 +6,7 @@
 import os
 import tempfile
 
-from hostlib import (CONFLICT, QEMU, contains, equal, lodge, lodge_fails, main, row, state, virsh,
+from hostlib import (EXEC_FAILED, QEMU, contains, equal, lodge, lodge_fails, main, row, state, virsh,
                      wait_for, wait_state)
 
 NAME = "m-life"
@@ -61,7 +61,7 @@ def test_pause_and_resume():
 def test_stop():
     lodge("stop", "--timeout", "120", NAME, seconds=150)
     equal(state(NAME), "stopped")
-    lodge_fails(CONFLICT, "exec", NAME, "--", "true", says=NAME)
+    lodge_fails(EXEC_FAILED, "exec", NAME, "--", "true", says=NAME)
 
 
 def test_files_of_a_stopped_one():

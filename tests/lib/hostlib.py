@@ -23,6 +23,7 @@ IMAGE = os.environ.get("LODGE_TEST_IMAGE", "debian/12")
 
 # Exit codes of the command line.
 OK, FAILED, USAGE, NOT_FOUND, NOT_AUTHORIZED, UNREACHABLE, CONFLICT, TIMED_OUT = range(8)
+EXEC_FAILED = 125
 
 
 class Skip(Exception):
