@@ -21,11 +21,11 @@ typedef struct
   LodgeKind kind;
   char *architecture;
   char *description;
-  char *source;            /* "build:debian/12", "import", … */
+  char *source; /* "build:debian/12", "import", … */
   char **aliases;
-  GHashTable *properties;  /* char* → char*: os, release, variant, init, …; display only */
-  guint64 size;            /* bytes on disk */
-  guint64 virtual_size;    /* VMs: of the disk */
+  GHashTable *properties; /* char* → char*: os, release, variant, init, …; display only */
+  guint64 size;           /* bytes on disk */
+  guint64 virtual_size;   /* VMs: of the disk */
   gint64 created_at;
   gint64 last_used_at;
 } LodgeImage;
@@ -44,8 +44,11 @@ G_DECLARE_FINAL_TYPE (LodgeImageStore, lodge_image_store, LODGE, IMAGE_STORE, GO
  * `<state>/trash/`.  Signals: `image-added`, `image-changed`, `image-removed` (const char
  * *fingerprint).
  */
-LodgeImageStore *lodge_image_store_new (LodgeStore *store, const char *state_dir,
-                                        GError **error);
+LodgeImageStore *lodge_image_store_new (LodgeStore *store, const char *state_dir, GError **error);
+
+/** Where lodge-image-worker and lodge-unpack are; at first the directory that Lodge was built
+ * for. */
+void lodge_image_store_set_helper_dir (LodgeImageStore *self, const char *helper_dir);
 
 /** All images, newest first.  (transfer container): the images are borrowed. */
 GPtrArray *lodge_image_store_list (LodgeImageStore *self);
@@ -60,8 +63,8 @@ const LodgeImage *lodge_image_store_get (LodgeImageStore *self, const char *fing
  * Returns: a borrowed image of @kind, or %NULL: NOT_FOUND with the nearest alias in the message.
  * What is not cached is not found; see lodge_image_store_obtain_async().
  */
-const LodgeImage *lodge_image_store_resolve (LodgeImageStore *self, const char *ref,
-                                             LodgeKind kind, GError **error);
+const LodgeImage *lodge_image_store_resolve (LodgeImageStore *self, const char *ref, LodgeKind kind,
+                                             GError **error);
 
 /** Whether a remote could supply @ref, so that NOT_FOUND need not be the last word. */
 gboolean lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind);
@@ -85,13 +88,11 @@ typedef void (*LodgeImageNoticeFunc) (const char *notice, gpointer user_data);
  */
 void lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
                                      gboolean rebuild, const char *staging_dir,
-                                     LodgeImageProgressFunc progress,
-                                     LodgeImageNoticeFunc notice, gpointer func_data,
-                                     GCancellable *cancellable, GAsyncReadyCallback callback,
-                                     gpointer user_data);
+                                     LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
+                                     gpointer func_data, GCancellable *cancellable,
+                                     GAsyncReadyCallback callback, gpointer user_data);
 /** Returns: (transfer full): the fingerprint. */
-char *lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *result,
-                                       GError **error);
+char *lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *result, GError **error);
 
 /**
  * lodge_image_store_import_async:
@@ -101,13 +102,11 @@ char *lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *resu
  */
 void lodge_image_store_import_async (LodgeImageStore *self, int fd, const char *const *aliases,
                                      const char *description, const char *staging_dir,
-                                     LodgeImageProgressFunc progress,
-                                     LodgeImageNoticeFunc notice, gpointer func_data,
-                                     GCancellable *cancellable, GAsyncReadyCallback callback,
-                                     gpointer user_data);
+                                     LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
+                                     gpointer func_data, GCancellable *cancellable,
+                                     GAsyncReadyCallback callback, gpointer user_data);
 /** Returns: (transfer full): the fingerprint. */
-char *lodge_image_store_import_finish (LodgeImageStore *self, GAsyncResult *result,
-                                       GError **error);
+char *lodge_image_store_import_finish (LodgeImageStore *self, GAsyncResult *result, GError **error);
 
 /** Replaces the aliases of an image.  Synchronous: documents only. */
 gboolean lodge_image_store_set_aliases (LodgeImageStore *self, const char *fingerprint,

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-image-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "lodge-fd.h"
+#include "lodge-name.h"
+
+#define NOTICE_WORD "notice "
+#define QCOW2_MAGIC "QFI\xfb"
+#define WORK_DIR    "image"
+/* What unpacking and converting may take of memory, and what they leave of the disk. */
+#define MEMORY_LIMIT   (256ll << 20)
+#define CONVERT_MEMORY (1ll << 30)
+#define CPU_SECONDS    3600
+#define DISK_RESERVE   (256ull << 20)
+
+typedef struct
+{
+  LodgeImageStore *store;
+  LodgeKind kind;
+  char *dir;
+  char **aliases;
+  char *description;
+  LodgeHelper *helper;
+  char *fingerprint;
+  GError *error;
+  LodgeImageProgressFunc progress;
+  LodgeImageNoticeFunc notice;
+  gpointer func_data;
+} Import;
+
+static void
+import_free (Import *import)
+{
+  g_object_unref (import->store);
+  g_free (import->dir);
+  g_strfreev (import->aliases);
+  g_free (import->description);
+  g_clear_object (&import->helper);
+  g_free (import->fingerprint);
+  g_clear_error (&import->error);
+  g_free (import);
+}
+
+/* ---- its end ---- */
+
+static void
+on_discarded (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  Import *import = g_task_get_task_data (task);
+
+  g_task_return_error (task, g_steal_pointer (&import->error));
+}
+
+/* @task, @error: (transfer full) */
+static void
+fail (GTask *task, GError *error)
+{
+  Import *import = g_task_get_task_data (task);
+
+  import->error = error;
+  lodge_image_discard_async (import->store, import->dir, on_discarded, task);
+}
+
+static void
+on_published (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *task = user_data;
+  Import *import = g_task_get_task_data (task);
+  GError *error = NULL;
+
+  if (!lodge_image_publish_finish (import->store, result, &error))
+    {
+      fail (task, error);
+      return;
+    }
+  g_task_return_pointer (task, g_steal_pointer (&import->fingerprint), g_free);
+  g_object_unref (task);
+}
+
+static LodgeImage *
+describe (Import *import, GError **error)
+{
+  LodgeImage *image = lodge_image_from_results (import->helper, import->kind, error);
+  const LodgeImage *known
+      = image != NULL ? lodge_image_store_get (import->store, image->fingerprint) : NULL;
+
+  if (known != NULL && known->kind != image->kind)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,
+                   "The image %.12s is there already, as one for another kind", image->fingerprint);
+      g_clear_pointer (&image, lodge_image_free);
+    }
+  if (image == NULL)
+    return NULL;
+  lodge_image_set_string (&image->source, "import");
+  if (import->description != NULL && *import->description != '\0')
+    lodge_image_set_string (&image->description, import->description);
+  g_strfreev (image->aliases);
+  image->aliases = g_strdupv (import->aliases);
+  return image;
+}
+
+static void
+on_unpacked (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *task = user_data;
+  Import *import = g_task_get_task_data (task);
+  g_autoptr (LodgeImage) image = NULL;
+  GError *error = NULL;
+
+  if (!lodge_helper_run_finish (import->helper, result, &error)
+      || (image = describe (import, &error)) == NULL)
+    {
+      fail (task, error);
+      return;
+    }
+  import->fingerprint = g_strdup (image->fingerprint);
+  lodge_image_publish_async (import->store, image, import->dir, on_published, task);
+}
+
+/* ---- its course ---- */
+
+static void
+on_progress (LodgeHelper *helper, double fraction, guint64 done, guint64 total, const char *stage,
+             gpointer user_data)
+{
+  Import *import = user_data;
+
+  if (import->progress != NULL)
+    import->progress (fraction, done, total, stage, import->func_data);
+}
+
+static void
+on_line (LodgeHelper *helper, const char *line, int fd, gpointer user_data)
+{
+  Import *import = user_data;
+
+  if (fd >= 0)
+    close (fd);
+  if (import->notice != NULL && g_str_has_prefix (line, NOTICE_WORD))
+    import->notice (line + strlen (NOTICE_WORD), import->func_data);
+}
+
+/* ---- its beginning ---- */
+
+/* Only regular files that can be read: a FIFO or a device would hang the helper. */
+static gboolean
+check_file (int fd, GError **error)
+{
+  struct stat st;
+  int flags = fcntl (fd, F_GETFL);
+
+  if (fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && flags >= 0 && (flags & O_PATH) == 0
+      && (flags & O_ACCMODE) != O_WRONLY)
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+               "The image is not a regular file that can be read");
+  return FALSE;
+}
+
+/* Four bytes, only compared: who knows the format is a helper. */
+static LodgeKind
+guess_kind (int fd)
+{
+  char magic[4] = "";
+
+  return pread (fd, magic, sizeof magic, 0) == sizeof magic
+                 && memcmp (magic, QCOW2_MAGIC, sizeof magic) == 0
+             ? LODGE_KIND_VM
+             : LODGE_KIND_CONTAINER;
+}
+
+static guint64
+find_space (const char *path)
+{
+  struct statvfs vfs;
+  guint64 available;
+
+  if (statvfs (path, &vfs) < 0)
+    return 0;
+  available = (guint64) vfs.f_bavail * vfs.f_frsize;
+  return available > DISK_RESERVE ? available - DISK_RESERVE : 1;
+}
+
+static LodgeHelper *
+make_helper (Import *import, int fd, GError **error)
+{
+  gboolean is_vm = import->kind == LODGE_KIND_VM;
+  LodgeHelper *helper = lodge_image_store_make_helper (
+      import->store, is_vm ? LODGE_IMAGE_WORKER : LODGE_IMAGE_UNPACK, is_vm ? "convert" : "unpack",
+      import->dir, error);
+
+  if (helper == NULL)
+    return NULL;
+  lodge_helper_add_fd (helper, "input", fd);
+  lodge_helper_add_int (helper, "max-bytes", (gint64) find_space (import->dir));
+  lodge_helper_add_int (helper, "limit.as", is_vm ? CONVERT_MEMORY : MEMORY_LIMIT);
+  lodge_helper_add_int (helper, "limit.cpu", CPU_SECONDS);
+  lodge_helper_set_progress_func (helper, on_progress, import);
+  lodge_helper_set_line_func (helper, on_line, import);
+  return helper;
+}
+
+static gboolean
+prepare (Import *import, int fd, GError **error)
+{
+  for (char **alias = import->aliases; *alias != NULL; alias++)
+    if (!lodge_alias_validate (*alias, error))
+      return FALSE;
+  if (!check_file (fd, error))
+    return FALSE;
+  if (mkdir (import->dir, 0700) < 0)
+    {
+      lodge_error_set_errno (error, errno, "The directory %s cannot be made", import->dir);
+      return FALSE;
+    }
+  import->kind = guess_kind (fd);
+  import->helper = make_helper (import, fd, error);
+  return import->helper != NULL;
+}
+
+void
+lodge_image_store_import_async (LodgeImageStore *self, int fd, const char *const *aliases,
+                                const char *description, const char *staging_dir,
+                                LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
+                                gpointer func_data, GCancellable *cancellable,
+                                GAsyncReadyCallback callback, gpointer user_data)
+{
+  GTask *task = g_task_new (self, cancellable, callback, user_data);
+  Import *import = g_new0 (Import, 1);
+  GError *error = NULL;
+
+  g_task_set_check_cancellable (task, FALSE);
+  g_task_set_task_data (task, import, (GDestroyNotify) import_free);
+  import->store = g_object_ref (self);
+  import->dir = g_build_filename (staging_dir, WORK_DIR, NULL);
+  import->aliases = aliases != NULL ? g_strdupv ((char **) aliases) : g_new0 (char *, 1);
+  import->description = g_strdup (description);
+  import->progress = progress;
+  import->notice = notice;
+  import->func_data = func_data;
+  if (prepare (import, fd, &error))
+    {
+      lodge_helper_run_async (import->helper, cancellable, on_unpacked, task);
+      return;
+    }
+  g_task_return_error (task, error);
+  g_object_unref (task);
+}
+
+char *
+lodge_image_store_import_finish (LodgeImageStore *self, GAsyncResult *result, GError **error)
+{
+  return g_task_propagate_pointer (G_TASK (result), error);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of this folder share. */
+
+#include "lodge-executor.h"
+#include "lodge-helper.h"
+#include "lodge-image-store.h"
+
+G_BEGIN_DECLS
+
+#define LODGE_IMAGE_WORKER "lodge-image-worker"
+#define LODGE_IMAGE_UNPACK "lodge-unpack"
+
+/* An import or a build that takes longer is stuck. */
+#define LODGE_IMAGE_TIMEOUT_SECONDS (2 * 3600)
+
+struct _LodgeImageStore
+{
+  GObject parent;
+
+  LodgeStore *store;
+  char *state_dir;
+  char *helper_dir;
+  LodgeExecutor *executor; /* for what waits for the disk */
+  GHashTable *images;      /* fingerprint → LodgeImage */
+  GHashTable *aliases;     /* "<kind>/<alias>" → fingerprint */
+  GHashTable *builds;      /* "<kind>/<recipe>" → LodgeImageBuild, borrowed: those to be joined */
+};
+
+/* ---- lodge-image.c ---- */
+
+LodgeImage *lodge_image_new (const char *fingerprint, LodgeKind kind);
+/** Replaces a string field; NULL is "". */
+void lodge_image_set_string (char **field, const char *value);
+/** (transfer full) */
+char *lodge_image_to_document (const LodgeImage *image);
+LodgeImage *lodge_image_from_document (const char *fingerprint, const char *document,
+                                       GError **error);
+
+/* ---- lodge-image-recipe.c ---- */
+
+/** A ref that the `build:` remote can supply. */
+typedef struct
+{
+  const char *distribution;
+  const char *suite;
+  const char *aliases[3]; /* NULL-ended; the first is the name of the recipe */
+} LodgeImageRecipe;
+
+/** Returns: NULL when there is none of that name, "build:" in front or not.  Static. */
+const LodgeImageRecipe *lodge_image_recipe_find (const char *ref);
+/** @ref without "build:".  Borrowed. */
+const char *lodge_image_recipe_strip (const char *ref);
+/** Adds the aliases of all recipes (static strings). */
+void lodge_image_recipe_add_names (GPtrArray *names);
+/** This host's architecture as dpkg has it; libvirt's name when dpkg's is not known. */
+const char *lodge_image_host_machine (void);
+/** As libvirt has it.  Static. */
+const char *lodge_image_host_architecture (void);
+
+/* ---- lodge-image-store.c ---- */
+
+/** "<kind>/<alias>".  (transfer full) */
+char *lodge_image_alias_key (LodgeKind kind, const char *alias);
+/** (transfer full): `<state>/images/<fingerprint>` */
+char *lodge_image_store_dir (LodgeImageStore *self, const char *fingerprint);
+
+/**
+ * lodge_image_store_commit:
+ * @image: (transfer full): with the aliases that it is to have
+ *
+ * Writes the documents of a published image, takes its aliases away from others, and tells about
+ * it.  An image that is there already keeps its age and, as far as @image has none, its aliases.
+ */
+gboolean lodge_image_store_commit (LodgeImageStore *self, LodgeImage *image, GError **error);
+
+/* ---- lodge-image-publish.c ---- */
+
+/**
+ * lodge_image_publish_async:
+ * @image: copied
+ * @source_dir: with rootfs/ or disk.qcow2 in it; is gone on success
+ *
+ * Makes the files durable, moves them to their place and commits the documents.
+ */
+void lodge_image_publish_async (LodgeImageStore *self, const LodgeImage *image,
+                                const char *source_dir, GAsyncReadyCallback callback,
+                                gpointer user_data);
+gboolean lodge_image_publish_finish (LodgeImageStore *self, GAsyncResult *result, GError **error);
+
+/** Removes a tree on the executor; a failure is logged.  @done is called on the main thread. */
+void lodge_image_discard_async (LodgeImageStore *self, const char *path,
+                                GAsyncReadyCallback callback, gpointer user_data);
+
+/** An image of what a helper reported.  NULL: it reported no fingerprint. */
+LodgeImage *lodge_image_from_results (LodgeHelper *helper, LodgeKind kind, GError **error);
+
+/** A helper of this store, with limits and the directory @staging_dir.  NULL on failure. */
+LodgeHelper *lodge_image_store_make_helper (LodgeImageStore *self, const char *program,
+                                            const char *op, const char *staging_dir,
+                                            GError **error);
+
+G_END_DECLS
