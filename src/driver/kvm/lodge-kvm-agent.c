@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-kvm-agent.h"
+
+#include <libvirt/libvirt-qemu.h>
+#include <libvirt/virterror.h>
+#include <string.h>
+
+#include "lodge-virt-error.h"
+
+/* libvirt hands over at most this much of one reply. */
+#define REPLY_MAX       (4 * 1024 * 1024)
+#define SUSPECT_USEC    (30 * G_USEC_PER_SEC)
+#define FILE_SECONDS    10
+#define SPAWN_SECONDS   5
+#define POLL_FIRST_USEC 2000
+#define POLL_LAST_USEC  50000
+
+typedef struct
+{
+  gboolean busy;
+  gint64 suspect_until;
+  guint waiting;
+} Guest;
+
+struct _LodgeKvmAgents
+{
+  GObject parent_instance;
+
+  LodgeVirtConnection *connection;
+  GMutex lock;
+  GCond changed;
+  GHashTable *guests; /* uuid → Guest */
+};
+
+G_DEFINE_FINAL_TYPE (LodgeKvmAgents, lodge_kvm_agents, G_TYPE_OBJECT)
+
+/* With the lock held. */
+static Guest *
+get_guest (LodgeKvmAgents *self, const char *uuid)
+{
+  Guest *guest = g_hash_table_lookup (self->guests, uuid);
+
+  if (guest == NULL)
+    {
+      guest = g_new0 (Guest, 1);
+      g_hash_table_insert (self->guests, g_strdup (uuid), guest);
+    }
+  return guest;
+}
+
+static void
+set_unavailable (GError **error, const char *name)
+{
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE,
+               "no guest agent answers in '%s'\nIt may still be booting; else install and start "
+               "qemu-guest-agent in it, or use its console.",
+               name);
+}
+
+static gboolean
+take_turn (LodgeKvmAgents *self, const char *uuid, guint seconds)
+{
+  gint64 deadline = g_get_monotonic_time () + seconds * G_USEC_PER_SEC;
+
+  g_mutex_lock (&self->lock);
+  Guest *guest = get_guest (self, uuid);
+  guest->waiting++;
+  while (guest->busy)
+    if (!g_cond_wait_until (&self->changed, &self->lock, deadline))
+      break;
+  guest->waiting--;
+  gboolean mine = !guest->busy;
+  guest->busy = TRUE;
+  g_mutex_unlock (&self->lock);
+  return mine;
+}
+
+static void
+end_turn (LodgeKvmAgents *self, const char *uuid, gboolean timed_out)
+{
+  g_mutex_lock (&self->lock);
+  Guest *guest = get_guest (self, uuid);
+  guest->busy = FALSE;
+  guest->suspect_until = timed_out ? g_get_monotonic_time () + SUSPECT_USEC : 0;
+  g_cond_broadcast (&self->changed);
+  g_mutex_unlock (&self->lock);
+}
+
+gboolean
+lodge_kvm_agents_is_suspect (LodgeKvmAgents *self, const char *uuid)
+{
+  g_mutex_lock (&self->lock);
+  const Guest *guest = g_hash_table_lookup (self->guests, uuid);
+  gboolean suspect = guest != NULL && guest->suspect_until > g_get_monotonic_time ();
+  g_mutex_unlock (&self->lock);
+  return suspect;
+}
+
+void
+lodge_kvm_agents_forget (LodgeKvmAgents *self, const char *uuid)
+{
+  g_mutex_lock (&self->lock);
+  Guest *guest = g_hash_table_lookup (self->guests, uuid);
+  if (guest != NULL && !guest->busy && guest->waiting == 0)
+    g_hash_table_remove (self->guests, uuid);
+  else if (guest != NULL)
+    guest->suspect_until = 0;
+  g_mutex_unlock (&self->lock);
+}
+
+static void
+set_call_error (GError **error, const char *name)
+{
+  if (lodge_virt_error_is (VIR_ERR_AGENT_UNRESPONSIVE)
+      || lodge_virt_error_is (VIR_ERR_AGENT_UNSYNCED)
+      || lodge_virt_error_is (VIR_ERR_OPERATION_TIMEOUT)
+      || lodge_virt_error_is (VIR_ERR_ARGUMENT_UNSUPPORTED)
+      || lodge_virt_error_is (VIR_ERR_CONFIG_UNSUPPORTED))
+    set_unavailable (error, name);
+  else if (lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE, "'%s' does not run", name);
+  else
+    lodge_virt_set_error (error, "the guest agent of '%s' refused", name);
+}
+
+static char *
+make_command (const char *command, JsonObject *arguments)
+{
+  g_autoptr (JsonObject) message = json_object_new ();
+
+  json_object_set_string_member (message, "execute", command);
+  if (arguments != NULL)
+    json_object_set_object_member (message, "arguments", json_object_ref (arguments));
+  return lodge_json_to_text (message);
+}
+
+static gboolean
+parse_reply (const char *reply, JsonNode **out_return, GError **error)
+{
+  g_autoptr (JsonObject) object = lodge_json_parse_object (reply, -1, 2 * REPLY_MAX, error);
+
+  if (object == NULL)
+    return FALSE;
+  if (!json_object_has_member (object, "return"))
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_BACKEND, "the guest agent answers nonsense");
+      return FALSE;
+    }
+  if (out_return != NULL)
+    *out_return = json_object_dup_member (object, "return");
+  return TRUE;
+}
+
+gboolean
+lodge_kvm_agents_call (LodgeKvmAgents *self, const char *uuid, const char *command,
+                       JsonObject *arguments, guint seconds, JsonNode **out_return, GError **error)
+{
+  g_autofree char *message = make_command (command, arguments);
+  g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
+
+  if (domain == NULL)
+    return FALSE;
+  const char *name = virDomainGetName (domain);
+  if (!take_turn (self, uuid, seconds))
+    {
+      set_unavailable (error, name);
+      return FALSE;
+    }
+  char *reply = virDomainQemuAgentCommand (domain, message, (int) seconds, 0);
+  gboolean timed_out = reply == NULL && lodge_virt_error_is (VIR_ERR_AGENT_UNRESPONSIVE);
+  if (reply == NULL)
+    set_call_error (error, name);
+  end_turn (self, uuid, timed_out);
+  if (reply == NULL)
+    return FALSE;
+
+  gboolean ok = parse_reply (reply, out_return, error);
+  free (reply);
+  return ok;
+}
+
+static void
+set_strings (JsonObject *object, const char *member, const char *const *strings)
+{
+  JsonArray *array = json_array_new ();
+
+  for (gsize i = 0; strings[i] != NULL; i++)
+    json_array_add_string_element (array, strings[i]);
+  json_object_set_array_member (object, member, array);
+}
+
+static JsonObject *
+call_for_object (LodgeKvmAgents *self, const char *uuid, const char *command, JsonObject *arguments,
+                 guint seconds, GError **error)
+{
+  g_autoptr (JsonNode) reply = NULL;
+
+  if (!lodge_kvm_agents_call (self, uuid, command, arguments, seconds, &reply, error))
+    return NULL;
+  if (!JSON_NODE_HOLDS_OBJECT (reply))
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_BACKEND, "the guest agent answers nonsense");
+      return NULL;
+    }
+  return json_node_dup_object (reply);
+}
+
+gboolean
+lodge_kvm_agents_spawn (LodgeKvmAgents *self, const char *uuid, const char *const *argv,
+                        const char *const *environment, GBytes *input, gboolean capture,
+                        gint64 *out_pid, GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+
+  json_object_set_string_member (arguments, "path", argv[0]);
+  set_strings (arguments, "arg", argv + 1);
+  if (environment != NULL)
+    set_strings (arguments, "env", environment);
+  if (input != NULL)
+    {
+      gsize size;
+      const void *data = g_bytes_get_data (input, &size);
+      g_autofree char *text = g_base64_encode (data, size);
+      json_object_set_string_member (arguments, "input-data", text);
+    }
+  json_object_set_boolean_member (arguments, "capture-output", capture);
+  g_autoptr (JsonObject) reply
+      = call_for_object (self, uuid, "guest-exec", arguments, SPAWN_SECONDS, error);
+  if (reply == NULL)
+    return FALSE;
+  *out_pid = lodge_json_get_int (reply, "pid", -1);
+  return TRUE;
+}
+
+void
+lodge_kvm_exit_clear (LodgeKvmExit *end)
+{
+  g_clear_pointer (&end->out, g_bytes_unref);
+  g_clear_pointer (&end->err, g_bytes_unref);
+}
+
+static GBytes *
+get_bytes (JsonObject *object, const char *member)
+{
+  const char *text = lodge_json_get_string (object, member, NULL);
+  gsize size = 0;
+
+  if (text == NULL)
+    return NULL;
+  guchar *data = g_base64_decode (text, &size);
+  return g_bytes_new_take (data, size);
+}
+
+gboolean
+lodge_kvm_agents_reap (LodgeKvmAgents *self, const char *uuid, gint64 pid, LodgeKvmExit *out_end,
+                       GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+
+  json_object_set_int_member (arguments, "pid", pid);
+  g_autoptr (JsonObject) reply
+      = call_for_object (self, uuid, "guest-exec-status", arguments, SPAWN_SECONDS, error);
+  if (reply == NULL)
+    return FALSE;
+  out_end->exited = lodge_json_get_bool (reply, "exited", FALSE);
+  out_end->exit_status = (int) lodge_json_get_int (reply, "exitcode", 0);
+  out_end->term_signal = (int) lodge_json_get_int (reply, "signal", 0);
+  out_end->out = get_bytes (reply, "out-data");
+  out_end->err = get_bytes (reply, "err-data");
+  return TRUE;
+}
+
+gboolean
+lodge_kvm_agents_run (LodgeKvmAgents *self, const char *uuid, const char *const *argv,
+                      GBytes *input, guint seconds, LodgeKvmExit *out_end, GError **error)
+{
+  gint64 deadline = g_get_monotonic_time () + seconds * G_USEC_PER_SEC;
+  gulong pause = POLL_FIRST_USEC;
+  gint64 pid = -1;
+
+  if (!lodge_kvm_agents_spawn (self, uuid, argv, NULL, input, TRUE, &pid, error))
+    return FALSE;
+  while (TRUE)
+    {
+      g_auto (LodgeKvmExit) end = { 0 };
+      g_usleep (pause);
+      if (!lodge_kvm_agents_reap (self, uuid, pid, &end, error))
+        return FALSE;
+      if (end.exited)
+        {
+          *out_end = end;
+          end = (LodgeKvmExit){ 0 };
+          return TRUE;
+        }
+      if (g_get_monotonic_time () > deadline)
+        {
+          g_set_error (error, LODGE_ERROR, LODGE_ERROR_TIMED_OUT,
+                       "a command in the guest did not end within %u seconds", seconds);
+          return FALSE;
+        }
+      pause = MIN (pause * 3 / 2, POLL_LAST_USEC);
+    }
+}
+
+gboolean
+lodge_kvm_agents_file_open (LodgeKvmAgents *self, const char *uuid, const char *path,
+                            const char *mode, gint64 *out_handle, GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+  g_autoptr (JsonNode) reply = NULL;
+
+  json_object_set_string_member (arguments, "path", path);
+  json_object_set_string_member (arguments, "mode", mode);
+  if (!lodge_kvm_agents_call (self, uuid, "guest-file-open", arguments, FILE_SECONDS, &reply,
+                              error))
+    return FALSE;
+  if (!JSON_NODE_HOLDS_VALUE (reply))
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_BACKEND, "the guest agent answers nonsense");
+      return FALSE;
+    }
+  *out_handle = json_node_get_int (reply);
+  return TRUE;
+}
+
+gboolean
+lodge_kvm_agents_file_close (LodgeKvmAgents *self, const char *uuid, gint64 handle, GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+
+  json_object_set_int_member (arguments, "handle", handle);
+  return lodge_kvm_agents_call (self, uuid, "guest-file-close", arguments, FILE_SECONDS, NULL,
+                                error);
+}
+
+GBytes *
+lodge_kvm_agents_file_read (LodgeKvmAgents *self, const char *uuid, gint64 handle,
+                            gboolean *out_eof, GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+
+  json_object_set_int_member (arguments, "handle", handle);
+  json_object_set_int_member (arguments, "count", LODGE_KVM_AGENT_BLOCK);
+  g_autoptr (JsonObject) reply
+      = call_for_object (self, uuid, "guest-file-read", arguments, FILE_SECONDS, error);
+  if (reply == NULL)
+    return NULL;
+  *out_eof = lodge_json_get_bool (reply, "eof", FALSE);
+  GBytes *data = get_bytes (reply, "buf-b64");
+  return data != NULL ? data : g_bytes_new (NULL, 0);
+}
+
+static gboolean
+flush_file (LodgeKvmAgents *self, const char *uuid, gint64 handle, GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+
+  json_object_set_int_member (arguments, "handle", handle);
+  return lodge_kvm_agents_call (self, uuid, "guest-file-flush", arguments, FILE_SECONDS, NULL,
+                                error);
+}
+
+gboolean
+lodge_kvm_agents_file_write (LodgeKvmAgents *self, const char *uuid, gint64 handle,
+                             const void *data, gsize size, gboolean flush, GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+  g_autofree char *text = g_base64_encode (data, size);
+
+  json_object_set_int_member (arguments, "handle", handle);
+  json_object_set_string_member (arguments, "buf-b64", text);
+  g_autoptr (JsonObject) reply
+      = call_for_object (self, uuid, "guest-file-write", arguments, FILE_SECONDS, error);
+  if (reply == NULL)
+    return FALSE;
+  if (lodge_json_get_int (reply, "count", -1) != (gint64) size)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_NO_SPACE,
+                   "the guest took only a part of a file");
+      return FALSE;
+    }
+  return !flush || flush_file (self, uuid, handle, error);
+}
+
+LodgeKvmAgents *
+lodge_kvm_agents_new (LodgeVirtConnection *connection)
+{
+  LodgeKvmAgents *self = g_object_new (LODGE_TYPE_KVM_AGENTS, NULL);
+
+  self->connection = g_object_ref (connection);
+  return self;
+}
+
+static void
+lodge_kvm_agents_finalize (GObject *object)
+{
+  LodgeKvmAgents *self = LODGE_KVM_AGENTS (object);
+
+  g_clear_object (&self->connection);
+  g_hash_table_unref (self->guests);
+  g_mutex_clear (&self->lock);
+  g_cond_clear (&self->changed);
+  G_OBJECT_CLASS (lodge_kvm_agents_parent_class)->finalize (object);
+}
+
+static void
+lodge_kvm_agents_class_init (LodgeKvmAgentsClass *klass)
+{
+  G_OBJECT_CLASS (klass)->finalize = lodge_kvm_agents_finalize;
+}
+
+static void
+lodge_kvm_agents_init (LodgeKvmAgents *self)
+{
+  self->guests = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+  g_mutex_init (&self->lock);
+  g_cond_init (&self->changed);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-kvm-private.h"
+
+#include <libvirt/virterror.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lodge-fd.h"
+
+#define AGENT_SECONDS 2
+#define MAX_ADDRESSES 64
+#define KIB           1024
+
+/* Field 22 of /proc/PID/stat, behind the name in parentheses, which may hold anything. */
+static gint64
+read_start_ticks (pid_t pid)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int) pid);
+  g_autofree char *contents = NULL;
+
+  if (!g_file_get_contents (path, &contents, NULL, NULL))
+    return -1;
+  const char *rest = strrchr (contents, ')');
+  for (int field = 2; rest != NULL && field < 22; field++)
+    rest = strchr (rest + 1, ' ');
+  return rest != NULL ? g_ascii_strtoll (rest + 1, NULL, 10) : -1;
+}
+
+gint64
+lodge_kvm_uptime (const char *name, const char *uuid)
+{
+  pid_t pid = 0;
+  g_auto (LodgeFd) pidfd = lodge_kvm_find_qemu (name, uuid, &pid);
+  struct timespec now;
+
+  if (pidfd < 0 || clock_gettime (CLOCK_BOOTTIME, &now) < 0)
+    return -1;
+  gint64 ticks = read_start_ticks (pid);
+  return ticks >= 0 ? now.tv_sec - ticks / sysconf (_SC_CLK_TCK) : -1;
+}
+
+static gint64
+get_number (const virDomainStatsRecord *record, const char *name)
+{
+  unsigned long long number = 0;
+
+  if (virTypedParamsGetULLong (record->params, record->nparams, name, &number) == 1
+      && number <= G_MAXINT64)
+    return (gint64) number;
+  return -1;
+}
+
+static gint64
+get_kib (const virDomainStatsRecord *record, const char *name)
+{
+  gint64 number = get_number (record, name);
+
+  return number >= 0 && number <= G_MAXINT64 / KIB ? number * KIB : -1;
+}
+
+/* What the guest uses when its balloon reports that, else what QEMU occupies. */
+static void
+fill_memory (LodgeUsage *usage, const virDomainStatsRecord *record)
+{
+  gint64 available = get_kib (record, "balloon.available");
+  gint64 usable = get_kib (record, "balloon.usable");
+  gint64 swap_in = get_kib (record, "balloon.swap_in");
+  gint64 swap_out = get_kib (record, "balloon.swap_out");
+
+  usage->memory_limit = get_kib (record, "balloon.current");
+  usage->memory = available >= 0 && usable >= 0 && usable <= available
+                      ? available - usable
+                      : get_kib (record, "balloon.rss");
+  if (swap_in >= 0 && swap_out >= swap_in)
+    usage->swap = swap_out - swap_in;
+}
+
+static void
+fill_network (LodgeUsage *usage, const virDomainStatsRecord *record)
+{
+  const char *device = NULL;
+
+  if (virTypedParamsGetString (record->params, record->nparams, "net.0.name", &device) == 1)
+    usage->host_device = g_strdup (device);
+  usage->rx_bytes = get_number (record, "net.0.rx.bytes");
+  usage->tx_bytes = get_number (record, "net.0.tx.bytes");
+  usage->rx_packets = get_number (record, "net.0.rx.pkts");
+  usage->tx_packets = get_number (record, "net.0.tx.pkts");
+}
+
+static void
+fill_disk (LodgeUsage *usage, const virDomainStatsRecord *record)
+{
+  unsigned int count = 0;
+
+  if (virTypedParamsGetUInt (record->params, record->nparams, "block.count", &count) != 1)
+    return;
+  for (unsigned int i = 0; i < count; i++)
+    {
+      g_autofree char *name = g_strdup_printf ("block.%u.allocation", i);
+      gint64 allocation = get_number (record, name);
+      if (allocation >= 0)
+        usage->disk = MAX (usage->disk, 0) + allocation;
+    }
+}
+
+LodgeUsage *
+lodge_kvm_get_usage (LodgeDriver *driver, const char *uuid, GError **error)
+{
+  LodgeKvmDriver *self = LODGE_KVM_DRIVER (driver);
+  g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
+
+  if (domain == NULL)
+    return NULL;
+  const char *name = virDomainGetName (domain);
+  virDomainPtr domains[] = { domain, NULL };
+  virDomainStatsRecordPtr *records = NULL;
+  /* Never waits for a job on the domain: then there are fewer numbers. */
+  int n = virDomainListGetStats (domains,
+                                 VIR_DOMAIN_STATS_CPU_TOTAL | VIR_DOMAIN_STATS_BALLOON
+                                     | VIR_DOMAIN_STATS_INTERFACE | VIR_DOMAIN_STATS_BLOCK,
+                                 &records, VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT);
+  if (n < 0)
+    {
+      lodge_virt_set_error (error, "cannot measure '%s'", name);
+      return NULL;
+    }
+  LodgeUsage *usage = lodge_usage_new ();
+  if (n > 0)
+    {
+      usage->cpu_ns = get_number (records[0], "cpu.time");
+      fill_memory (usage, records[0]);
+      fill_network (usage, records[0]);
+      fill_disk (usage, records[0]);
+    }
+  virDomainStatsRecordListFree (records);
+  usage->uptime = lodge_kvm_uptime (name, uuid);
+  return usage;
+}
+
+static void
+add_leases (virDomainPtr domain, GPtrArray *list)
+{
+  virDomainInterfacePtr *interfaces = NULL;
+  int n = virDomainInterfaceAddresses (domain, &interfaces,
+                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, 0);
+
+  for (int i = 0; i < n; i++)
+    {
+      for (unsigned int j = 0; j < interfaces[i]->naddrs; j++)
+        g_ptr_array_add (list, lodge_address_new ("", interfaces[i]->addrs[j].addr,
+                                                  interfaces[i]->addrs[j].prefix, "lease"));
+      virDomainInterfaceFree (interfaces[i]);
+    }
+  free (interfaces);
+}
+
+/* From a guest: only what is an address gets through. */
+static void
+add_guest_address (GPtrArray *list, const char *device, JsonObject *entry)
+{
+  const char *text = lodge_json_get_string (entry, "ip-address", "");
+  gint64 prefix = lodge_json_get_int (entry, "prefix", 0);
+  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (text);
+
+  if (address == NULL || g_inet_address_get_is_loopback (address) || prefix < 0 || prefix > 128
+      || list->len >= MAX_ADDRESSES)
+    return;
+  g_autofree char *clean = g_inet_address_to_string (address);
+  for (guint i = 0; i < list->len; i++)
+    {
+      LodgeAddress *known = list->pdata[i];
+      if (strcmp (known->address, clean) != 0)
+        continue;
+      g_free (known->device);
+      known->device = g_strdup (device);
+      return;
+    }
+  g_ptr_array_add (list, lodge_address_new (device, clean, (guint) prefix, "guest"));
+}
+
+static void
+add_guest_interface (GPtrArray *list, JsonObject *interface)
+{
+  const char *name = lodge_json_get_string (interface, "name", "");
+  JsonArray *addresses = lodge_json_get_array (interface, "ip-addresses");
+  g_autofree char *device = g_str_to_ascii (name, "C");
+
+  g_strcanon (device, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-.@", '_');
+  for (guint i = 0; addresses != NULL && i < json_array_get_length (addresses); i++)
+    {
+      JsonNode *node = json_array_get_element (addresses, i);
+      if (JSON_NODE_HOLDS_OBJECT (node))
+        add_guest_address (list, device, json_node_get_object (node));
+    }
+}
+
+static void
+add_agent_addresses (LodgeKvmDriver *self, const char *uuid, GPtrArray *list)
+{
+  g_autoptr (JsonNode) reply = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (lodge_kvm_agents_is_suspect (self->agents, uuid)
+      || !lodge_kvm_agents_call (self->agents, uuid, "guest-network-get-interfaces", NULL,
+                                 AGENT_SECONDS, &reply, &error)
+      || !JSON_NODE_HOLDS_ARRAY (reply))
+    return;
+  JsonArray *interfaces = json_node_get_array (reply);
+  for (guint i = 0; i < json_array_get_length (interfaces); i++)
+    {
+      JsonNode *node = json_array_get_element (interfaces, i);
+      if (JSON_NODE_HOLDS_OBJECT (node))
+        add_guest_interface (list, json_node_get_object (node));
+    }
+}
+
+GPtrArray *
+lodge_kvm_get_addresses (LodgeDriver *driver, const char *uuid, GError **error)
+{
+  LodgeKvmDriver *self = LODGE_KVM_DRIVER (driver);
+  g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
+
+  if (domain == NULL)
+    return NULL;
+  GPtrArray *list = g_ptr_array_new_with_free_func ((GDestroyNotify) lodge_address_free);
+  if (virDomainIsActive (domain) == 1)
+    {
+      add_leases (domain, list);
+      add_agent_addresses (self, uuid, list);
+    }
+  return list;
+}
