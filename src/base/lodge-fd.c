@@ -83,8 +83,10 @@ lodge_dir_sync (const char *path, GError **error)
 gboolean
 lodge_file_replace (const char *path, const char *contents, gssize length, int mode, GError **error)
 {
-  g_autofree char *temporary = g_strdup_printf ("%s.new", path);
   g_autofree char *directory = g_path_get_dirname (path);
+  g_autofree char *base = g_path_get_basename (path);
+  /* Programs that watch the directory pass over names that begin with a dot. */
+  g_autofree char *temporary = g_strdup_printf ("%s/.%s.new", directory, base);
   gsize size = length < 0 ? strlen (contents) : (gsize) length;
 
   /* A leftover of a crash is ours and half-written. */

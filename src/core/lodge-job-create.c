@@ -222,10 +222,8 @@ remove_host (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
 
-  if (instance->mac == NULL || instance->address == NULL)
-    return TRUE;
-  return lodge_network_remove_host (job->manager->network, instance->mac, instance->name,
-                                    instance->address, error);
+  return instance->mac == NULL
+         || lodge_network_remove_host (job->manager->network, instance->mac, error);
 }
 
 static gboolean
@@ -314,9 +312,9 @@ static const LodgeJobStep steps[] = {
     .undo = discard_storage },
   { .nick = "host",
     .stage = "reserving the address",
-    .where = LODGE_STEP_DRIVER,
+    .where = LODGE_STEP_IO,
     .run = add_host,
-    .undo_where = LODGE_STEP_DRIVER,
+    .undo_where = LODGE_STEP_IO,
     .undo = remove_host,
     .wanted = wants_network },
   { .nick = "define",

@@ -30,10 +30,9 @@ remove_host (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
 
-  if (instance->mac == NULL || instance->address == NULL || job->manager->network == NULL)
+  if (instance->mac == NULL || job->manager->network == NULL)
     return TRUE;
-  return lodge_network_remove_host (job->manager->network, instance->mac, instance->name,
-                                    instance->address, error);
+  return lodge_network_remove_host (job->manager->network, instance->mac, error);
 }
 
 static gboolean
@@ -69,7 +68,7 @@ static const LodgeJobStep steps[] = {
   { .nick = "mark", .stage = "deleting", .where = LODGE_STEP_MAIN, .run = mark },
   { .nick = "kill", .stage = "stopping", .where = LODGE_STEP_DRIVER, .run = lodge_step_kill },
   { .nick = "undefine", .stage = "deleting", .where = LODGE_STEP_DRIVER, .run = undefine },
-  { .nick = "host", .stage = "deleting", .where = LODGE_STEP_DRIVER, .run = remove_host },
+  { .nick = "host", .stage = "deleting", .where = LODGE_STEP_IO, .run = remove_host },
   { .nick = "discard", .stage = "deleting", .where = LODGE_STEP_IO, .run = discard },
   { .nick = "forget", .stage = "deleting", .where = LODGE_STEP_MAIN, .run = forget },
 };

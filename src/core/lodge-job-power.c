@@ -185,11 +185,10 @@ rename_host (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
   LodgeNetwork *network = job->manager->network;
-  const char *old_name = lodge_json_get_string (job->data, "old-name", "");
 
   if (network == NULL || instance->mac == NULL || instance->address == NULL)
     return TRUE;
-  return lodge_network_remove_host (network, instance->mac, old_name, instance->address, error)
+  return lodge_network_remove_host (network, instance->mac, error)
          && lodge_network_add_host (network, instance->mac,
                                     lodge_json_get_string (job->data, "new-name", ""),
                                     instance->address, error);
@@ -291,7 +290,7 @@ static const LodgeJobStep resume_steps[]
 static const LodgeJobStep rename_steps[] = {
   { .nick = "domain", .stage = "renaming", .where = LODGE_STEP_DRIVER, .run = rename_domain },
   { .nick = "record", .stage = "renaming", .where = LODGE_STEP_MAIN, .run = rename_record },
-  { .nick = "host", .stage = "renaming", .where = LODGE_STEP_DRIVER, .run = rename_host },
+  { .nick = "host", .stage = "renaming", .where = LODGE_STEP_IO, .run = rename_host },
 };
 
 #define KIND(nick, rows, may_cancel, settle)                                                       \
@@ -457,7 +456,6 @@ lodge_manager_rename_instance (LodgeManager *self, LodgeInstance *instance, cons
     }
 
   LodgeJob *job = lodge_job_new (self, &lodge_job_kind_rename);
-  json_object_set_string_member (job->data, "old-name", instance->name);
   json_object_set_string_member (job->data, "new-name", new_name);
   return begin (self, NULL, instance, job, "rename", -1, uid, error);
 }

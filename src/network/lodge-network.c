@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lodge-hosts.h"
 #include "lodge-network-xml.h"
 #include "lodge-subnet-pick.h"
 #include "lodge-virt-network.h"
@@ -14,6 +15,7 @@ struct _LodgeNetwork
 {
   GObject parent;
   LodgeVirtConnection *connection;
+  char *hosts_dir;
   GMutex lock; /* guards info; held while the network is made, so that it is made once */
   LodgeNetworkInfo *info;
 };
@@ -65,6 +67,7 @@ lodge_network_finalize (GObject *object)
   LodgeNetwork *self = LODGE_NETWORK (object);
 
   lodge_network_info_free (self->info);
+  g_free (self->hosts_dir);
   g_mutex_clear (&self->lock);
   G_OBJECT_CLASS (lodge_network_parent_class)->finalize (object);
 }
@@ -92,10 +95,11 @@ on_disconnected (LodgeVirtConnection *connection, const char *reason, LodgeNetwo
 }
 
 LodgeNetwork *
-lodge_network_new (const char *uri)
+lodge_network_new (const char *uri, const char *state_dir)
 {
   LodgeNetwork *self = g_object_new (LODGE_TYPE_NETWORK, NULL);
 
+  self->hosts_dir = g_build_filename (state_dir, "networks", LODGE_NETWORK_NAME, NULL);
   self->connection = lodge_virt_connection_new (uri);
   g_signal_connect (self->connection, "disconnected", G_CALLBACK (on_disconnected), self);
   return self;
@@ -173,6 +177,7 @@ create_network (LodgeNetwork *self, GError **error)
   network->domain = g_strdup (LODGE_NETWORK_DOMAIN);
   network->managed = TRUE;
   g_ptr_array_add (network->subnets, lodge_subnet_new (gateway, range.prefix, first, last));
+  lodge_hosts_add_options (self->hosts_dir, network->dnsmasq);
 
   g_autofree char *xml = lodge_network_xml_write (network, error);
   return xml != NULL && lodge_virt_network_define (self->connection, xml, error);
@@ -209,6 +214,10 @@ ensure_locked (LodgeNetwork *self, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
   gboolean active = FALSE;
+
+  /* dnsmasq does not start when a directory that it is to watch is not there. */
+  if (!lodge_hosts_prepare (self->hosts_dir, error))
+    return NULL;
   g_autofree char *xml
       = lodge_virt_network_get_xml (self->connection, LODGE_NETWORK_NAME, &active, &local_error);
 
@@ -281,35 +290,18 @@ lodge_network_make_mac (const char *uuid)
   return g_strdup_printf ("52:54:00:%.2s:%.2s:%.2s", hash, hash + 2, hash + 4);
 }
 
-static gboolean
-update_host (LodgeNetwork *self, LodgeVirtUpdate update, const char *mac, const char *name,
-             const char *address, GError **error)
-{
-  LodgeNetworkHost *host = lodge_network_host_new (mac, name, address);
-  g_autofree char *xml = lodge_network_xml_dhcp_host (host, error);
-
-  lodge_network_host_free (host);
-  return xml != NULL
-         && lodge_virt_network_update_host (self->connection, LODGE_NETWORK_NAME, update, xml,
-                                            error);
-}
-
 gboolean
 lodge_network_add_host (LodgeNetwork *self, const char *mac, const char *name, const char *address,
                         GError **error)
 {
-  return update_host (self, LODGE_VIRT_UPDATE_ADD, mac, name, address, error);
+  return lodge_hosts_add (self->hosts_dir, mac, name, address, error);
 }
 
 gboolean
-lodge_network_remove_host (LodgeNetwork *self, const char *mac, const char *name,
-                           const char *address, GError **error)
+lodge_network_remove_host (LodgeNetwork *self, const char *mac, GError **error)
 {
-  g_autoptr (GError) local_error = NULL;
-
-  if (update_host (self, LODGE_VIRT_UPDATE_DELETE, mac, name, address, &local_error)
-      || g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
+  if (!lodge_hosts_remove (self->hosts_dir, mac, error))
+    return FALSE;
+  lodge_hosts_reload (LODGE_NETWORK_NAME);
+  return TRUE;
 }

@@ -18,8 +18,12 @@ G_DECLARE_FINAL_TYPE (LodgeNetwork, lodge_network, LODGE, NETWORK, GObject)
 #define LODGE_NETWORK_NAME   "lodgebr0"
 #define LODGE_NETWORK_DOMAIN "lodge"
 
-/** @uri: a libvirt connection whose daemon runs the networks.  Connects by itself. */
-LodgeNetwork *lodge_network_new (const char *uri);
+/**
+ * lodge_network_new:
+ * @uri: a libvirt connection whose daemon runs the networks; connects by itself
+ * @state_dir: `<state_dir>/networks/` gets the names and addresses that dnsmasq reads
+ */
+LodgeNetwork *lodge_network_new (const char *uri, const char *state_dir);
 
 /** Begins to connect.  Main thread. */
 void lodge_network_start (LodgeNetwork *self);
@@ -60,12 +64,17 @@ char *lodge_network_pick_address (const LodgeNetworkInfo *info, GHashTable *take
 /** A MAC address of libvirt's range (52:54:00) that is made from @uuid.  (transfer full) */
 char *lodge_network_make_mac (const char *uuid);
 
-/** (blocking) Pins name, MAC and address together in DHCP and DNS; the same again is a success. */
+/**
+ * lodge_network_add_host: (blocking)
+ *
+ * Pins name, MAC and address together in DHCP and DNS; the same again is a success.  A file each
+ * that dnsmasq notices by itself: libvirt's own way, virNetworkUpdate(), takes all firewall rules
+ * of the network down and up again, which costs 400 ms and every connection its NAT.
+ */
 gboolean lodge_network_add_host (LodgeNetwork *self, const char *mac, const char *name,
                                  const char *address, GError **error);
 
 /** (blocking) Takes that back; an absent one is a success. */
-gboolean lodge_network_remove_host (LodgeNetwork *self, const char *mac, const char *name,
-                                    const char *address, GError **error);
+gboolean lodge_network_remove_host (LodgeNetwork *self, const char *mac, GError **error);
 
 G_END_DECLS

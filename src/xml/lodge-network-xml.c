@@ -58,6 +58,7 @@ lodge_network_xml_new (void)
   LodgeNetworkXml *network = g_new0 (LodgeNetworkXml, 1);
   network->subnets = g_ptr_array_new_with_free_func ((GDestroyNotify) lodge_subnet_free);
   network->hosts = g_ptr_array_new_with_free_func ((GDestroyNotify) lodge_network_host_free);
+  network->dnsmasq = g_ptr_array_new_with_free_func (g_free);
   return network;
 }
 
@@ -73,6 +74,7 @@ lodge_network_xml_free (LodgeNetworkXml *network)
   g_free (network->domain);
   g_clear_pointer (&network->subnets, g_ptr_array_unref);
   g_clear_pointer (&network->hosts, g_ptr_array_unref);
+  g_clear_pointer (&network->dnsmasq, g_ptr_array_unref);
   g_free (network);
 }
 
@@ -127,6 +129,20 @@ write_network_metadata (LodgeXmlWriter *writer, const LodgeNetworkXml *network)
   lodge_xml_close (writer);
 }
 
+/* libvirt's own way to say what its elements cannot: formatnetwork, "Network namespaces". */
+static void
+write_dnsmasq (LodgeXmlWriter *writer, const LodgeNetworkXml *network)
+{
+  if (network->dnsmasq->len == 0)
+    return;
+  lodge_xml_open (writer, "dnsmasq:options");
+  lodge_xml_attr (writer, "xmlns:dnsmasq", "http://libvirt.org/schemas/network/dnsmasq/1.0");
+  for (guint i = 0; i < network->dnsmasq->len; i++)
+    lodge_xml_element (writer, "dnsmasq:option", "value", g_ptr_array_index (network->dnsmasq, i),
+                       NULL);
+  lodge_xml_close (writer);
+}
+
 char *
 lodge_network_xml_write (const LodgeNetworkXml *network, GError **error)
 {
@@ -146,6 +162,7 @@ lodge_network_xml_write (const LodgeNetworkXml *network, GError **error)
     }
   for (guint i = 0; i < network->subnets->len; i++)
     write_subnet (writer, network, g_ptr_array_index (network->subnets, i));
+  write_dnsmasq (writer, network);
   lodge_xml_close (writer);
   return lodge_xml_writer_finish (writer, error);
 }

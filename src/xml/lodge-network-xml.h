@@ -45,6 +45,7 @@ typedef struct
   char *domain;       /* nullable: DNS domain, answered by the network alone */
   GPtrArray *subnets; /* element-type LodgeSubnet */
   GPtrArray *hosts;   /* element-type LodgeNetworkHost */
+  GPtrArray *dnsmasq; /* element-type utf8: further options of dnsmasq; written, not read */
   gboolean managed;   /* carries Lodge's metadata */
 } LodgeNetworkXml;
 

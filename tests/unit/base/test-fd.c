@@ -18,7 +18,7 @@ test_replace (void)
 {
   g_autofree char *directory = make_directory ();
   g_autofree char *path = g_build_filename (directory, "file", NULL);
-  g_autofree char *leftover = g_strconcat (path, ".new", NULL);
+  g_autofree char *leftover = g_build_filename (directory, ".file.new", NULL);
   g_autofree char *contents = NULL;
   g_autoptr (GError) error = NULL;
   struct stat st;

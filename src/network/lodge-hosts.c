@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-hosts.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lodge-fd.h"
+#include "lodge-units.h"
+#include "lodge/lodge-error.h"
+
+#define DHCP_DIR  "dhcp"
+#define NAMES_DIR "names"
+/* Where libvirt's network driver keeps the pids of its dnsmasqs. */
+#define PID_DIR "/run/libvirt/network"
+
+static char *
+file_of (const char *dir, const char *sub_dir, const char *mac)
+{
+  g_autofree char *name = g_strdelimit (g_strdup (mac), ":", '-');
+
+  return g_build_filename (dir, sub_dir, name, NULL);
+}
+
+gboolean
+lodge_hosts_prepare (const char *dir, GError **error)
+{
+  g_autofree char *dhcp = g_build_filename (dir, DHCP_DIR, NULL);
+  g_autofree char *names = g_build_filename (dir, NAMES_DIR, NULL);
+
+  return lodge_dir_make (dir, 0755, error) && lodge_dir_make (dhcp, 0755, error)
+         && lodge_dir_make (names, 0755, error);
+}
+
+void
+lodge_hosts_add_options (const char *dir, GPtrArray *options)
+{
+  g_ptr_array_add (options, g_strdup_printf ("dhcp-hostsdir=%s/" DHCP_DIR, dir));
+  g_ptr_array_add (options, g_strdup_printf ("hostsdir=%s/" NAMES_DIR, dir));
+}
+
+gboolean
+lodge_hosts_add (const char *dir, const char *mac, const char *name, const char *address,
+                 GError **error)
+{
+  g_autofree char *dhcp_file = file_of (dir, DHCP_DIR, mac);
+  g_autofree char *names_file = file_of (dir, NAMES_DIR, mac);
+  g_autofree char *dhcp_line = g_strdup_printf ("%s,%s,%s\n", mac, address, name);
+  g_autofree char *names_line = g_strdup_printf ("%s %s\n", address, name);
+
+  return lodge_file_replace (dhcp_file, dhcp_line, -1, 0644, error)
+         && lodge_file_replace (names_file, names_line, -1, 0644, error);
+}
+
+gboolean
+lodge_hosts_remove (const char *dir, const char *mac, GError **error)
+{
+  const char *sub_dirs[] = { DHCP_DIR, NAMES_DIR };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (sub_dirs); i++)
+    {
+      g_autofree char *file = file_of (dir, sub_dirs[i], mac);
+
+      if (unlink (file) < 0 && errno != ENOENT)
+        {
+          lodge_error_set_errno (error, errno, "cannot remove %s", file);
+          return FALSE;
+        }
+    }
+  return TRUE;
+}
+
+/* A pid file may be older than its process: the command line must name the network's file. */
+static gboolean
+is_dnsmasq_of (int pidfd, guint64 pid, const char *network)
+{
+  g_autofree char *path = g_strdup_printf ("/proc/%" G_GUINT64_FORMAT "/cmdline", pid);
+  g_autofree char *config = g_strdup_printf ("/%s.conf", network);
+  g_autofree char *text = NULL;
+  gsize size;
+
+  if (pidfd < 0 || !g_file_get_contents (path, &text, &size, NULL))
+    return FALSE;
+  for (gsize i = 0; i + 1 < size; i++)
+    if (text[i] == '\0')
+      text[i] = ' ';
+  return strstr (text, "dnsmasq") != NULL && strstr (text, config) != NULL;
+}
+
+void
+lodge_hosts_reload (const char *network)
+{
+  g_autofree char *file = g_strdup_printf (PID_DIR "/%s.pid", network);
+  g_autofree char *text = NULL;
+  guint64 pid;
+
+  if (!g_file_get_contents (file, &text, NULL, NULL)
+      || !lodge_parse_uint (g_strchomp (text), 2, G_MAXINT32, &pid, NULL))
+    return;
+
+  g_auto (LodgeFd) pidfd = (int) syscall (SYS_pidfd_open, (pid_t) pid, 0);
+  if (is_dnsmasq_of (pidfd, pid, network))
+    syscall (SYS_pidfd_send_signal, pidfd, SIGHUP, NULL, 0);
+}
