@@ -77,7 +77,9 @@ typedef enum
  *
  * Called on the main context after the commit, in the order of revisions, never from within
  * lodge_store_txn().  @kind is %LODGE_STORE_CHANGE_PUT or _DELETE.  When the history that was
- * asked for is gone, @entry is %NULL: list again and watch from the current revision.
+ * asked for is gone, @entry is %NULL: list again and watch from the current revision.  That is
+ * the last call; the watch still wants its lodge_store_unwatch().  @func may write, and may end
+ * its own watch; @destroy then runs after it has returned.
  */
 typedef void (*LodgeStoreWatchFunc) (LodgeStoreChangeKind kind, const LodgeStoreEntry *entry,
                                      gpointer user_data);
@@ -124,7 +126,11 @@ GPtrArray *lodge_store_list (LodgeStore *self, const char *prefix, gint64 *out_r
  * @out_revision: (out) (optional): the revision of this commit
  *
  * All of @ops are done, or none.  When a comparison does not hold the error is
- * %LODGE_ERROR_CONFLICT and names the key.  ENOSPC comes as %LODGE_ERROR_NO_SPACE.
+ * %LODGE_ERROR_CONFLICT and names the key.  ENOSPC comes as %LODGE_ERROR_NO_SPACE; a bad key,
+ * a value that is no JSON and a key that is changed twice as %LODGE_ERROR_INVALID_ARGUMENT; more
+ * than the limits as %LODGE_ERROR_LIMIT_EXCEEDED; a lease that has ended as
+ * %LODGE_ERROR_NOT_FOUND.  Deletions that delete nothing make no revision, nor does an empty @ops.
+ * A comparison with revision 0 holds for an absent key.
  */
 gboolean lodge_store_txn (LodgeStore *self, const LodgeStoreCompare *compares, gsize n_compares,
                           const LodgeStoreOp *ops, gsize n_ops, gint64 *out_revision,

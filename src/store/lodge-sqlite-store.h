@@ -16,7 +16,12 @@ G_DECLARE_FINAL_TYPE (LodgeSqliteStore, lodge_sqlite_store, LODGE, SQLITE_STORE,
  * user, or writable for others (%LODGE_ERROR_STORE); a database of a newer schema
  * (%LODGE_ERROR_STORE_TOO_NEW) or of another application; one that a second lodged has open
  * (%LODGE_ERROR_BUSY; an OFD lock on `lodge.lock`); a damaged one (%LODGE_ERROR_STORE; the
- * message says which backup to restore).  It never deletes a database that it cannot read.
+ * message says which backup to restore), and one that is gone while its backups are there.  It
+ * never deletes a database that it cannot read.
+ *
+ * After a failed write or sync (EIO) the store goes on reading and refuses to write
+ * (%LODGE_ERROR_STORE) until it is opened again; after %LODGE_ERROR_NO_SPACE it goes on writing.
+ * Other programs cannot open the database as long as this one has it.
  *
  * A database of an older schema is backed up and migrated, one transaction a version.
  */

@@ -270,10 +270,11 @@ test_closed (void)
   LodgeStoreEntry *entry = NULL;
   g_autoptr (GError) error = NULL;
 
-  lodge_store_watch (base, "/", 0, count_event, events, NULL);
+  guint id = lodge_store_watch (base, "/", 0, count_event, events, NULL);
   test_put (store, "/a", "1");
   lodge_sqlite_store_close (store);
   lodge_sqlite_store_close (store);
+  lodge_store_unwatch (base, id);
   g_assert_false (lodge_store_get (base, "/a", &entry, &error));
   g_assert_error (error, LODGE_ERROR, LODGE_ERROR_STORE);
   g_assert_null (lodge_store_list (base, "/", NULL, NULL));
