@@ -251,6 +251,7 @@ class Host:
             "LODGE_TESTBED": self.dir,
             "LODGE_SOURCE": ROOT,
             "LODGE_BUILD": self.build,
+            "LODGE_BUS_ADDRESS": "unix:path=%s/bus" % self.dir,
             "DBUS_SYSTEM_BUS_ADDRESS": "unix:path=%s/bus" % self.dir,
             "PATH": "%s/root/usr/bin:%s" % (self.dir, os.environ["PATH"]),
             "PYTHONPATH": "%s/tests/lib:%s/tests/host" % (ROOT, ROOT),
