@@ -204,6 +204,7 @@ open_state (Daemon *self, const LodgeDaemonParts *parts, GError **error)
   self->images = lodge_image_store_new (LODGE_STORE (self->store), options->state_dir, error);
   if (self->images == NULL)
     return FALSE;
+  lodge_image_store_set_helper_dir (self->images, options->libexec_dir);
   self->drivers = parts->make_drivers (options, error);
   if (self->drivers == NULL)
     return FALSE;
