@@ -339,7 +339,6 @@ run_first (const LodgeSandbox *sandbox, int report_fd, LodgeSandboxFunc func, gp
       refuse (&fail, "mount /proc and /dev/pts");
       give_up (report_fd, &fail);
     }
-  umask (022);
   ssize_t ignored G_GNUC_UNUSED = write (report_fd, "", 1);
   close (report_fd);
   exit (func (data));
@@ -351,6 +350,8 @@ run_outer (const LodgeSandbox *sandbox, int staging_mount, int userns_fd, int re
 {
   LodgeFail fail = { 0 };
   die_with (caller);
+  /* lodged's own is 077, which would shut the sandbox's user out of its root. */
+  umask (022);
   if (unshare (CLONE_NEWNS) < 0)
     {
       refuse (&fail, "make a mount namespace");
