@@ -43,27 +43,37 @@
  *   uuid=…            name=…
  *   idmap=<base> <count>
  *   lower=<dir>       upper=<dir>       work=<dir>
+ *                                       lower: up to 60 lines, the topmost layer first; upper and
+ *                                       work are in one directory
+ *   source=<dir>                        instead of these three: a root that is no overlay
  *   root=<run>/mnt/<uuid>               where the root is mounted, in libvirtd's namespace
  *   control=<run>/ctl/<uuid>            shown in the container as /dev/lodge
  *   runtime=<run>/instances/<uuid>      facts of the running container ("init" file)
  *   events=<run>/events                 lodged's datagram socket, see below
  *   pids-max=<number or max>
- *   setup.<key>=<value>                 copied into <control>/setup as "<key>=<value>"
+ *   init=<file>                         becomes <control>/init; absent: lodge-init beside lodge-mount
+ *   setup.<key>=<value>                 copied into <control>/setup as "<key>=<value>"; lodge-init
+ *                                       reads hostname, domain, nameserver and first-boot (1: write
+ *                                       them into /etc)
+ *
+ * Any other key is an error.
  *
  * libvirt's hook calls `lodge-mount` as hooks are called (`lxc NAME OP SUBOP EXTRA`, XML on
  * stdin) through a link in /etc/libvirt/hooks/lxc.d/; the UUID is the first <uuid> of the XML;
  * no plan for it: exit 0.  The state directory is LODGE_STATE_DIR of the environment, or the
  * one that it was built for.
  *
- *   prepare   ends what is left in the instance's old cgroups, makes <control> (with `setup`
- *             and the listening `init.sock`), mounts the root, and leaves a small server
- *             process behind for the handshake
- *   release   unmounts the root, ends the server, removes the cgroups and <control>'s sockets
+ *   prepare   ends what is left in the instance's old cgroups, makes <control> (with `init`,
+ *             `setup`, the empty directory `guest` and the listening `init.sock`), mounts the
+ *             root, and leaves a small server process behind for the handshake
+ *   release   unmounts the root, ends the server, removes the cgroups, <runtime>/init and what
+ *             prepare made in <control>; the directory itself and `notify` are lodged's
  *
  * Handshake, on <control>/init.sock (SOCK_STREAM): lodge-init sends "hello 1\n"; the server
  * takes its host pid from SO_PEERCRED, puts it into the instance's cgroups (hybrid: a cgroup2
  * directory lodge/<uuid> that the container's root owns, and pids/lodge/<uuid>; pure v2: the
- * scope that libvirt made), writes <runtime>/init and answers "go\n"; lodge-init then unshares
+ * scope that libvirt made), writes <runtime>/init and answers "go\n", or a sentence that tells why
+ * the container may not start; lodge-init then unshares
  * its cgroup namespace, mounts cgroup2 and execs the real init.
  *
  * <runtime>/init, replaced atomically:
@@ -82,13 +92,15 @@
 
 /*
  * lodge-enter requests.  The container is named by "init-pid" and "init-start" (so that a
- * reused pid is noticed), and "cgroup", "cgroup-mount" as in <runtime>/init.
+ * reused pid is noticed), and for exec "cgroup", "cgroup-mount" as in <runtime>/init.
  *
  *   op=exec       arg=…(repeated; none: login shell) env=K=V… user=… cwd=… tty=0|1 rows= columns=
  *                 stdio is the program's.  With tty: line "fd pty" first.  Then "pid", and at the
  *                 end "exit".  Signals: the daemon kills by writing lines to the status socket:
  *                 "signal <n>\n", "resize <rows> <columns>\n"; when the socket closes the program
- *                 gets SIGHUP.
+ *                 gets SIGHUP.  Signals go to the program's process group.  user: "name", "uid",
+ *                 "name:group" or "uid:gid".  Status 127: no such program, 126: cannot be executed,
+ *                 told on its stderr; what fails before is an "error" line, without "exit".
  *   op=files      serves lodge-files.h on fd.session until it is closed
  *   op=files-offline  plan=<path of the plan>; the same for a container that does not run, on a
  *                 private mount of its root
