@@ -100,6 +100,16 @@ lodge_lxc_init_read (const char *runtime_dir)
 }
 
 gboolean
+lodge_lxc_init_is (const LodgeLxcInit *init, const char *program)
+{
+  char path[64];
+  g_snprintf (path, sizeof path, "/proc/%d/exe", init->pid);
+  g_autofree char *target = g_file_read_link (path, NULL);
+  g_autofree char *name = target != NULL ? g_path_get_basename (target) : NULL;
+  return g_strcmp0 (name, program) == 0;
+}
+
+gboolean
 lodge_lxc_init_signal (const LodgeLxcInit *init, int signum)
 {
   g_auto (LodgeFd) fd = (int) syscall (SYS_pidfd_open, init->pid, 0);

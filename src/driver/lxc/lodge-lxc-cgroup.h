@@ -33,6 +33,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeLxcInit, lodge_lxc_init_free)
 /** Start time of @pid in clock ticks after boot; 0 when there is no such process. */
 guint64 lodge_lxc_process_start_time (int pid);
 
+/** Whether the init's program has this name, by the path of its executable. */
+gboolean lodge_lxc_init_is (const LodgeLxcInit *init, const char *program);
+
 /** Sends @signum to the very process that @init names.  FALSE: it is no more. */
 gboolean lodge_lxc_init_signal (const LodgeLxcInit *init, int signum);
 

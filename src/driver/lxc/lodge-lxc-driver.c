@@ -179,8 +179,8 @@ lodge_lxc_invoke (LodgeLxcMainFunc func, gpointer data)
 static void
 on_connected (LodgeVirtConnection *connection, LodgeLxcDriver *self)
 {
-  lodge_lxc_guests_adopt_all (self);
   lodge_lxc_driver_emit (self, LODGE_DOMAIN_EVENT_CONNECTED, NULL);
+  lodge_lxc_guests_adopt_all (self);
 }
 
 static void

@@ -134,16 +134,6 @@ lodge_lxc_power_on (LodgeDriver *driver, const char *uuid, GCancellable *cancell
 
 /* ---- power off ---- */
 
-static gboolean
-init_is (const LodgeLxcInit *init, const char *program)
-{
-  char path[64];
-  g_snprintf (path, sizeof path, "/proc/%d/exe", init->pid);
-  g_autofree char *target = g_file_read_link (path, NULL);
-  g_autofree char *name = target != NULL ? g_path_get_basename (target) : NULL;
-  return g_strcmp0 (name, program) == 0;
-}
-
 /* What asks an init to power off, by its program's name. */
 static gboolean
 ask_init (const LodgeLxcInit *init)
@@ -159,7 +149,7 @@ ask_init (const LodgeLxcInit *init)
     { "runit", SIGCONT },
   };
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
-    if (init_is (init, rows[i].program))
+    if (lodge_lxc_init_is (init, rows[i].program))
       return lodge_lxc_init_signal (init, rows[i].signum);
   return FALSE;
 }

@@ -20,7 +20,6 @@
 #define DATAGRAM_MAX 4096
 /* Of one socket in one turn of the main loop: a guest may send as fast as it likes. */
 #define DATAGRAMS_PER_TURN 8
-#define BOOTED_FILE        "booted"
 
 /* ---- datagrams ---- */
 
@@ -111,34 +110,11 @@ close_notify (LodgeLxcGuest *guest)
 void
 lodge_lxc_guest_free (LodgeLxcGuest *guest)
 {
+  g_clear_handle_id (&guest->boot_source, g_source_remove);
   close_notify (guest);
   g_clear_object (&guest->console);
   g_free (guest->uuid);
   g_free (guest);
-}
-
-/* Kept for a lodged that starts while the container runs: the guest says it only once. */
-static void
-record_booted (LodgeLxcGuest *guest)
-{
-  g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (guest->driver, guest->uuid);
-  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime);
-  if (init == NULL)
-    return;
-  g_autofree char *path = g_build_filename (paths->runtime, BOOTED_FILE, NULL);
-  g_autofree char *text = g_strdup_printf ("%d %" G_GUINT64_FORMAT, init->pid, init->start_time);
-  g_autoptr (GError) error = NULL;
-  if (!g_file_set_contents (path, text, -1, &error))
-    g_debug ("%s", error->message);
-}
-
-static gboolean
-has_booted (const LodgeLxcPaths *paths, const LodgeLxcInit *init)
-{
-  g_autofree char *path = g_build_filename (paths->runtime, BOOTED_FILE, NULL);
-  g_autofree char *wanted = g_strdup_printf ("%d %" G_GUINT64_FORMAT, init->pid, init->start_time);
-  g_autofree char *text = NULL;
-  return g_file_get_contents (path, &text, NULL, NULL) && strcmp (text, wanted) == 0;
 }
 
 static gboolean
@@ -159,8 +135,7 @@ on_notify (int fd, GIOCondition condition, gpointer user_data)
       if (uid < guest->idmap_base || uid - guest->idmap_base >= guest->idmap_count
           || !says_ready (text))
         continue;
-      record_booted (guest);
-      lodge_lxc_driver_emit (guest->driver, LODGE_DOMAIN_EVENT_BOOTED, guest->uuid);
+      lodge_lxc_guest_set_booted (guest);
     }
   return G_SOURCE_CONTINUE;
 }
@@ -334,8 +309,10 @@ lodge_lxc_guests_adopt_all (LodgeLxcDriver *self)
       LodgeLxcGuest *guest = lodge_lxc_guest_get (self, uuid);
       if (guest->notify_fd < 0)
         bind_notify (guest, paths);
-      if (has_booted (paths, init))
+      if (lodge_lxc_guest_has_booted (guest))
         lodge_lxc_driver_emit (self, LODGE_DOMAIN_EVENT_BOOTED, uuid);
+      else
+        lodge_lxc_guest_watch_boot (guest, TRUE);
     }
   start_finding_ttys (self, NULL);
 }
@@ -347,6 +324,7 @@ on_init (LodgeLxcDriver *self, const char *uuid)
 {
   lodge_lxc_driver_mark (self, uuid, FALSE);
   lodge_lxc_guest_adopt (self, uuid);
+  lodge_lxc_guest_watch_boot (lodge_lxc_guest_get (self, uuid), FALSE);
   lodge_lxc_driver_emit (self, LODGE_DOMAIN_EVENT_CHANGED, uuid);
 }
 
@@ -356,6 +334,7 @@ on_release (LodgeLxcDriver *self, const char *uuid)
   LodgeLxcGuest *guest = g_hash_table_lookup (self->guests, uuid);
   if (guest != NULL)
     {
+      g_clear_handle_id (&guest->boot_source, g_source_remove);
       close_notify (guest);
       lodge_lxc_console_detach (guest->console);
     }

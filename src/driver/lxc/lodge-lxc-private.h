@@ -20,6 +20,7 @@ typedef struct
   LodgeLxcConsole *console;
   int notify_fd; /* -1: not bound */
   guint notify_source;
+  guint boot_source; /* looks whether its init is one that reports readiness */
   guint32 idmap_base, idmap_count;
 } LodgeLxcGuest;
 
@@ -107,6 +108,17 @@ void lodge_lxc_guest_find_console (LodgeLxcDriver *self, const char *uuid);
 
 /** Takes up all that run, after (re)connecting. */
 void lodge_lxc_guests_adopt_all (LodgeLxcDriver *self);
+
+/* ---- lodge-lxc-boot.c: main thread ---- */
+
+/** The guest's init has finished booting: tells core, and records it for the next lodged. */
+void lodge_lxc_guest_set_booted (LodgeLxcGuest *guest);
+
+/** Has the container been recorded as booted, in this run of its init? */
+gboolean lodge_lxc_guest_has_booted (LodgeLxcGuest *guest);
+
+/** Finds out about inits that do not report: @missed, the report may have come before lodged. */
+void lodge_lxc_guest_watch_boot (LodgeLxcGuest *guest, gboolean missed);
 
 /* ---- the slots of the driver's table; see lodge-driver.h ---- */
 
