@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lodge-build.h"
+#include "lodge-convert.h"
 #include "lodge-status.h"
 #include "lodge/lodge-helper-protocol.h"
 
@@ -12,6 +13,7 @@ static const struct
   int (*run) (const LodgeRequest *request);
 } OPERATIONS[] = {
   { "build", lodge_build_run },
+  { "convert", lodge_convert_run },
 };
 
 int

@@ -164,10 +164,10 @@ attach (int mount_fd, const char *target)
 
 /** Makes the place for a mount of @source below the new root, which is the working directory. */
 static bool
-make_place (const char *source, const char *target)
+make_place (int dir_fd, const char *source, const char *target)
 {
   struct stat st;
-  if (stat (source, &st) < 0)
+  if (fstatat (dir_fd, source, &st, *source == '\0' ? AT_EMPTY_PATH : 0) < 0)
     return false;
   g_autofree char *parent = g_path_get_dirname (target);
   if (g_mkdir_with_parents (parent, 0755) < 0)
@@ -181,13 +181,20 @@ make_place (const char *source, const char *target)
   return true;
 }
 
+/** @source: below @dir_fd; "" is @dir_fd itself. */
 static bool
-bind_host (const char *source, const char *target, guint64 attributes, int userns_fd)
+bind_at (int dir_fd, const char *source, const char *target, guint64 attributes, int userns_fd)
 {
-  if (!make_place (source, target))
+  if (!make_place (dir_fd, source, target))
     return false;
-  int fd = clone_mount (AT_FDCWD, source, attributes, userns_fd);
+  int fd = clone_mount (dir_fd, source, attributes, userns_fd);
   return fd >= 0 && attach (fd, target);
+}
+
+static bool
+bind_host (const char *source, const char *target, guint64 attributes)
+{
+  return bind_at (AT_FDCWD, source, target, attributes, -1);
 }
 
 static bool
@@ -198,7 +205,7 @@ add_host_tree (const char *path)
   if (lstat (path, &st) < 0)
     return true;
   if (!S_ISLNK (st.st_mode))
-    return bind_host (path, target, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, -1);
+    return bind_host (path, target, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID);
   char link[256];
   ssize_t length = readlink (path, link, sizeof link - 1);
   if (length < 0)
@@ -215,7 +222,7 @@ add_devices (LodgeFail *fail)
   for (gsize i = 0; i < G_N_ELEMENTS (DEVICES); i++)
     {
       g_autofree char *source = g_strconcat ("/dev/", DEVICES[i], NULL);
-      if (!bind_host (source, source + 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, -1))
+      if (!bind_host (source, source + 1, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC))
         return refuse (fail, "show /dev");
     }
   if (symlink ("/proc/self/fd", "dev/fd") < 0 || symlink ("/proc/self/fd/0", "dev/stdin") < 0
@@ -232,10 +239,9 @@ add_host_tools (LodgeFail *fail)
     if (!add_host_tree (HOST_TREES[i]))
       return refuse (fail, HOST_TREES[i]);
   /* Both must be there unmasked, or the kernel refuses new instances to the sandbox's root. */
-  if (!bind_host ("/proc", "proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, -1)
+  if (!bind_host ("/proc", "proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
       || !bind_host ("/sys", "sys",
-                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY,
-                     -1))
+                     MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY))
     return refuse (fail, "show /proc and /sys");
   return add_devices (fail);
 }
@@ -246,10 +252,14 @@ add_binds (const LodgeSandbox *sandbox, int userns_fd, LodgeFail *fail)
   for (gsize i = 0; i < sandbox->n_binds; i++)
     {
       const LodgeSandboxBind *bind = &sandbox->binds[i];
-      const char *target = bind->target != NULL ? bind->target : bind->path;
       guint64 attributes = MOUNT_ATTR_NOSUID | (bind->writable ? 0 : MOUNT_ATTR_RDONLY);
-      if (!bind_host (bind->path, target + 1, attributes, userns_fd))
-        return refuse (fail, bind->path);
+      bool bound = bind->path != NULL
+                       ? bind_at (AT_FDCWD, bind->path, bind->target + 1, attributes, userns_fd)
+                       : bind_at (bind->fd, "", bind->target + 1, attributes, userns_fd);
+      if (!bound && bind->optional)
+        unlink (bind->target + 1);
+      else if (!bound)
+        return refuse (fail, bind->path != NULL ? bind->path : bind->target);
     }
   return true;
 }

@@ -22,11 +22,15 @@ G_BEGIN_DECLS
 #define LODGE_SANDBOX_IDMAP_BASE  1879048192u
 #define LODGE_SANDBOX_IDMAP_COUNT 65536u
 
+/** A file or directory of the host that the sandbox sees, id-mapped: its root owns what the host's
+ * root owns. */
 typedef struct
 {
-  const char *path;   /* on the host, and in the sandbox unless target is set */
-  const char *target; /* nullable */
-  bool writable;      /* as the sandbox's root */
+  const char *path;   /* on the host; NULL: `fd` is it */
+  int fd;             /* of an open file; counts when there is no path */
+  const char *target; /* in the sandbox */
+  bool writable;
+  bool optional; /* left out when the file system cannot be id-mapped */
 } LodgeSandboxBind;
 
 typedef struct
