@@ -129,6 +129,8 @@ finish (LodgeJob *self)
   if (self->instance != NULL && self->instance->job_id == self->row->id)
     {
       self->instance->job_id = 0;
+      /* What was read before this moment may be older than what the job did. */
+      self->instance->settled = ++self->manager->reading;
       lodge_instance_touch (self->instance, LODGE_INSTANCE_FIELD_JOB);
     }
   if (self->kind->ended != NULL)

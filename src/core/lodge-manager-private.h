@@ -33,6 +33,7 @@ struct _LodgeManager
   LodgeExecutor *query_pool;                 /* reads, so that they never queue behind starts */
   LodgeExecutor *io_pool;
 
+  guint64 reading;        /* grows with each reading of libvirt's state and each end of a job */
   GHashTable *to_look_up; /* set of UUIDs that an event was about */
   guint look_up_source;
   guint resync_source;

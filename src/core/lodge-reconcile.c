@@ -191,7 +191,8 @@ lodge_reconcile_apply (LodgeManager *self, const char *uuid, LodgeKind kind,
 typedef struct
 {
   LodgeDriver *driver;
-  char *uuid;
+  char *uuid;      /* NULL: a list of all */
+  guint64 reading; /* when it was begun */
 } LookUp;
 
 static void
@@ -215,6 +216,29 @@ look_up_on_thread (GTask *task, gpointer source, gpointer task_data, GCancellabl
     g_task_return_error (task, error);
 }
 
+/* Whether a job on the instance has ended since the reading was begun; then it is read again. */
+static gboolean
+is_stale (LodgeManager *self, const char *uuid, guint64 reading)
+{
+  LodgeInstance *instance = lodge_registry_get (self->registry, uuid);
+
+  if (instance == NULL || instance->settled < reading)
+    return FALSE;
+  lodge_reconcile_look_up (self, uuid);
+  return TRUE;
+}
+
+static LookUp *
+look_up_new (LodgeManager *self, LodgeDriver *driver, const char *uuid)
+{
+  LookUp *look_up = g_new0 (LookUp, 1);
+
+  look_up->driver = g_object_ref (driver);
+  look_up->uuid = g_strdup (uuid);
+  look_up->reading = ++self->reading;
+  return look_up;
+}
+
 static void
 on_looked_up (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -224,6 +248,8 @@ on_looked_up (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GError) error = NULL;
   g_autoptr (LodgeDomainInfo) info = g_task_propagate_pointer (G_TASK (result), &error);
 
+  if (is_stale (self, look_up->uuid, look_up->reading))
+    return;
   if (info != NULL || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
     lodge_reconcile_apply (self, look_up->uuid, kind, info);
   else
@@ -234,11 +260,8 @@ static void
 look_up_with (LodgeManager *self, LodgeDriver *driver, const char *uuid)
 {
   g_autoptr (GTask) task = g_task_new (self, NULL, on_looked_up, NULL);
-  LookUp *look_up = g_new0 (LookUp, 1);
 
-  look_up->driver = g_object_ref (driver);
-  look_up->uuid = g_strdup (uuid);
-  g_task_set_task_data (task, look_up, (GDestroyNotify) look_up_free);
+  g_task_set_task_data (task, look_up_new (self, driver, uuid), (GDestroyNotify) look_up_free);
   lodge_executor_run (self->query_pool, task, look_up_on_thread);
 }
 
@@ -283,7 +306,8 @@ static void
 list_on_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
   GError *error = NULL;
-  GPtrArray *all = lodge_driver_list (task_data, cancellable, &error);
+  LookUp *look_up = task_data;
+  GPtrArray *all = lodge_driver_list (look_up->driver, cancellable, &error);
 
   if (all != NULL)
     g_task_return_pointer (task, all, (GDestroyNotify) g_ptr_array_unref);
@@ -292,7 +316,7 @@ list_on_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *
 }
 
 static void
-apply_list (LodgeManager *self, LodgeKind kind, GPtrArray *all)
+apply_list (LodgeManager *self, LodgeKind kind, GPtrArray *all, guint64 reading)
 {
   g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
   g_autoptr (GPtrArray) instances = lodge_registry_list (self->registry);
@@ -302,13 +326,15 @@ apply_list (LodgeManager *self, LodgeKind kind, GPtrArray *all)
       LodgeDomainInfo *info = g_ptr_array_index (all, i);
 
       g_hash_table_add (seen, info->uuid);
-      lodge_reconcile_apply (self, info->uuid, kind, info);
+      if (!is_stale (self, info->uuid, reading))
+        lodge_reconcile_apply (self, info->uuid, kind, info);
     }
   for (guint i = 0; i < instances->len; i++)
     {
       LodgeInstance *instance = g_ptr_array_index (instances, i);
 
-      if (instance->kind == kind && !g_hash_table_contains (seen, instance->uuid))
+      if (instance->kind == kind && !g_hash_table_contains (seen, instance->uuid)
+          && !is_stale (self, instance->uuid, reading))
         lodge_reconcile_apply (self, instance->uuid, kind, NULL);
     }
   self->listed[kind] = TRUE;
@@ -319,8 +345,8 @@ on_listed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   LodgeManager *self = LODGE_MANAGER (source);
   g_autoptr (GTask) waiter = user_data;
-  LodgeDriver *driver = g_task_get_task_data (G_TASK (result));
-  LodgeKind kind = lodge_driver_get_kind (driver);
+  LookUp *look_up = g_task_get_task_data (G_TASK (result));
+  LodgeKind kind = lodge_driver_get_kind (look_up->driver);
   GError *error = NULL;
   g_autoptr (GPtrArray) all = g_task_propagate_pointer (G_TASK (result), &error);
 
@@ -328,7 +354,7 @@ on_listed (GObject *source, GAsyncResult *result, gpointer user_data)
     {
       gboolean first = !self->listed[kind];
 
-      apply_list (self, kind, all);
+      apply_list (self, kind, all, look_up->reading);
       /* Only now is it known what there is to finish or to undo. */
       if (first)
         lodge_recovery_resume (self, kind);
@@ -353,7 +379,8 @@ list_all (LodgeManager *self, LodgeKind kind, GTask *waiter)
   g_autoptr (GTask) task
       = g_task_new (self, NULL, on_listed, waiter != NULL ? g_object_ref (waiter) : NULL);
 
-  g_task_set_task_data (task, g_object_ref (self->by_kind[kind]), g_object_unref);
+  g_task_set_task_data (task, look_up_new (self, self->by_kind[kind], NULL),
+                        (GDestroyNotify) look_up_free);
   lodge_executor_run (self->query_pool, task, list_on_thread);
 }
 

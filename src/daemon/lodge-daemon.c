@@ -194,7 +194,8 @@ open_state (Daemon *self, const LodgeDaemonParts *parts, GError **error)
 {
   const LodgeDaemonOptions *options = &self->options;
 
-  if (!lodge_dir_make (options->state_dir, 0700, error))
+  /* qemu and dnsmasq are other users: they pass through to their own files, and can list none. */
+  if (!lodge_dir_make (options->state_dir, 0711, error))
     return FALSE;
   self->store = lodge_sqlite_store_open (options->state_dir, error);
   if (self->store == NULL || !lodge_dir_make (options->run_dir, 0755, error))
