@@ -12,10 +12,9 @@ check_runs (LodgeInstance *instance, const char *what, GError **error)
   if (instance->observed == LODGE_STATE_RUNNING)
     return TRUE;
   g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE,
-               "%s needs “%s” to run: it is %s\n%s%s", what, instance->name,
+               "%s needs “%s” to run: it is %s\n`lodge %s %s` changes that", what, instance->name,
                lodge_state_nick (instance->observed),
-               instance->observed == LODGE_STATE_PAUSED ? "`lodge resume " : "`lodge start ",
-               "NAME` changes that");
+               instance->observed == LODGE_STATE_PAUSED ? "resume" : "start", instance->name);
   return FALSE;
 }
 
