@@ -184,7 +184,9 @@ make_overlay (const LodgePlan *plan, const char *lower, unsigned attributes, Lod
       return -1;
     }
   if (!set_option (fs, "source", "lodge", fail) || !set_option (fs, "lowerdir", lower, fail)
-      || !set_option (fs, "upperdir", upper, fail) || !set_option (fs, "workdir", work, fail))
+      || !set_option (fs, "upperdir", upper, fail) || !set_option (fs, "workdir", work, fail)
+      /* With an index a layer could not be mounted while the last mount is being written back. */
+      || !set_option (fs, "index", "off", fail))
     return -1;
   if (syscall (SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
     {

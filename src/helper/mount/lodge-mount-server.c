@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 
 #define HELLO           "hello 1\n"
@@ -294,41 +293,15 @@ serve_until_done (const LodgePlan *plan, int socket)
     }
 }
 
-/* Leaves nothing of libvirt's in this process: it waits for the end of all that has its stderr. */
 static void
-run_server (const LodgePlan *plan, int socket)
+run_server (const LodgePlan *plan, const int *fds)
 {
-  int null = open ("/dev/null", O_RDWR);
-
-  setsid ();
   signal (SIGPIPE, SIG_IGN);
-  if (chdir ("/") < 0 || null < 0)
-    _exit (1);
-  for (int fd = 0; fd <= 2; fd++)
-    dup2 (null, fd);
-  dup2 (socket, 3);
-  close_range (4, ~0U, 0);
-  serve_until_done (plan, 3);
-  _exit (0);
+  serve_until_done (plan, fds[0]);
 }
 
 bool
 lodge_mount_server_start (const LodgePlan *plan, int socket, LodgeFail *fail)
 {
-  pid_t child = fork ();
-  int status = 0;
-
-  if (child == 0)
-    {
-      pid_t server = fork ();
-
-      if (server == 0)
-        run_server (plan, socket);
-      _exit (server < 0);
-    }
-  if (child < 0)
-    return lodge_fail_errno (fail, errno, "Cannot start a process");
-  while (waitpid (child, &status, 0) < 0 && errno == EINTR)
-    continue;
-  return status == 0 || lodge_fail (fail, "Failed", "Cannot start a process");
+  return lodge_mount_background (plan, &socket, 1, run_server, fail);
 }

@@ -22,6 +22,20 @@ bool lodge_mount_release (const LodgePlan *plan, LodgeFail *fail);
  */
 bool lodge_mount_end_stale (const LodgePlan *plan, LodgeFail *fail);
 
+#define LODGE_MOUNT_BACKGROUND_FDS 2
+
+/** @fds: those that lodge_mount_background() was given, under other numbers */
+typedef void (*LodgeMountTask) (const LodgePlan *plan, const int *fds);
+
+/**
+ * lodge_mount_background:
+ * @fds: the descriptors that @run needs (borrowed), at most LODGE_MOUNT_BACKGROUND_FDS
+ *
+ * Runs @run in a process of its own that nobody waits for; it ends when @run returns.
+ */
+bool lodge_mount_background (const LodgePlan *plan, const int *fds, int n_fds, LodgeMountTask run,
+                             LodgeFail *fail);
+
 /** Listens on <control>/init.sock.  Returns the socket, or -1 with @fail. */
 int lodge_mount_server_listen (const LodgePlan *plan, LodgeFail *fail);
 
