@@ -33,9 +33,26 @@ static const Directory directories[] = {
   { "trash", 0700 },
 };
 
+/* A state directory that was made 0700 by hand keeps qemu and dnsmasq from their files. */
+static gboolean
+open_way (const char *state_dir, GError **error)
+{
+  struct stat st;
+
+  if (stat (state_dir, &st) < 0
+      || ((st.st_mode & 0777) == 0700 && chmod (state_dir, 0711) < 0))
+    {
+      lodge_error_set_errno (error, errno, "cannot set the mode of %s", state_dir);
+      return FALSE;
+    }
+  return TRUE;
+}
+
 gboolean
 lodge_storage_prepare (const char *state_dir, GError **error)
 {
+  if (!open_way (state_dir, error))
+    return FALSE;
   for (gsize i = 0; i < G_N_ELEMENTS (directories); i++)
     {
       g_autofree char *path = g_build_filename (state_dir, directories[i].path, NULL);
