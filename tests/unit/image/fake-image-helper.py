@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Stands in for lodge-image-worker and lodge-unpack: does what the file "behaviour" beside it says,
+and appends a line to the file "runs" each time."""
+import hashlib
+import os
+import signal
+import socket
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(sys.argv[0]))
+request = {}
+for record in os.pread(4, 1 << 20, 0).split(b"\0")[:-1]:
+    key, _, value = record.partition(b"=")
+    request[key.decode()] = value.decode()
+status = socket.socket(fileno=3)
+with open(os.path.join(HERE, "behaviour")) as file:
+    behaviour = file.read().split("\n")
+with open(os.path.join(HERE, "runs"), "a") as file:
+    file.write(" ".join(f"{k}={v}" for k, v in request.items()) + "\n")
+staging = f"/proc/self/fd/{request['fd.staging']}"
+
+
+def say(line):
+    status.sendall(line.encode() + b"\n")
+
+
+def make():
+    is_vm = request.get("kind") == "vm" or request["op"] == "convert"
+    seed = request.get("suite", "import")
+    if "fd.input" in request:
+        with os.fdopen(int(request["fd.input"]), "rb") as source:
+            seed = source.read().decode(errors="replace")
+    if is_vm:
+        with open(staging + "/disk.qcow2", "w") as disk:
+            disk.write(seed)
+    else:
+        os.makedirs(staging + "/rootfs/etc")
+        with open(staging + "/rootfs/etc/os-release", "w") as file:
+            file.write(seed)
+    say("result fingerprint " + hashlib.sha256(f"{seed} {is_vm}".encode()).hexdigest())
+    say("result size 1234")
+    say(f"result virtual-size {5678 if is_vm else 0}")
+    say("result description Made of " + seed)
+    say("result property.os debian")
+    say("result property.hook /bin/sh")
+    say("result architecture x86_64")
+
+
+for line in behaviour:
+    word, _, rest = line.partition(" ")
+    if word == "wait":  # until a file is there
+        while not os.path.exists(os.path.join(HERE, rest)):
+            time.sleep(0.01)
+    elif word == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    elif word == "say":
+        say(rest)
+    elif word == "litter":
+        with open(staging + "/half", "w") as file:
+            file.write("half of it")
+    elif word == "exit":
+        sys.exit(int(rest))
+    elif word == "make":
+        make()
+        say("done")
