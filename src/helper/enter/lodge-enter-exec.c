@@ -45,6 +45,7 @@ typedef struct
   LodgeFail fail; /* nick: NULL: nothing of ours has failed */
   pid_t program;
   int master;
+  int started[2]; /* a pipe; the program's execution closes the last of its second end */
 } Shared;
 
 /* The directory of the cgroup to run in: passed by the daemon, or found by the request's path. */
@@ -116,7 +117,8 @@ enter (const LodgeTarget *target, const LodgeProgram *program, Shared *shared)
     }
   pid = (pid_t) syscall (SYS_clone, CLONE_PARENT, NULL, NULL, NULL, NULL);
   if (pid == 0)
-    _exit (lodge_program_run (program, slave, target->info.bounding, &shared->fail));
+    _exit (lodge_program_run (program, slave, shared->started[1], target->info.bounding,
+                              &shared->fail));
   if (pid < 0)
     return lodge_fail_errno (&shared->fail, errno, "Cannot start a process in the container");
   shared->program = pid;
@@ -207,7 +209,8 @@ handle_input (const Shared *shared, Input *input)
   return true;
 }
 
-/* Serves the daemon until the program, our child, has ended.  Returns its wait status. */
+/* Serves the daemon until the program, our child, has ended.  Returns its wait status.  The daemon
+ * hears of the program only when it is one, so that whoever waits for it gets our errors. */
 static int
 supervise (const Shared *shared)
 {
@@ -215,13 +218,23 @@ supervise (const Shared *shared)
   struct pollfd fds[] = {
     { .fd = pidfd, .events = POLLIN },
     { .fd = LODGE_HELPER_STATUS_FD, .events = POLLIN },
+    { .fd = shared->started[0], .events = POLLIN },
   };
   Input input = { .used = 0 };
   int status = 0;
 
   while (pidfd >= 0 && (fds[0].revents & POLLIN) == 0)
     {
-      if (poll (fds, 2, -1) < 0 || fds[1].revents == 0)
+      if (poll (fds, 3, -1) < 0)
+        continue;
+      if (fds[2].revents != 0)
+        {
+          fds[2].fd = -1;
+          fds[2].revents = 0;
+          if (!shared->fail.nick)
+            lodge_status_pid (shared->program);
+        }
+      if (fds[1].revents == 0)
         continue;
       if (handle_input (shared, &input))
         continue;
@@ -255,9 +268,11 @@ lodge_enter_exec (const LodgeRequest *request, LodgeFail *fail)
   if (shared == MAP_FAILED)
     return lodge_fail_errno (fail, errno, "Cannot share memory");
   shared->master = -1;
+  if (pipe2 (shared->started, O_CLOEXEC) < 0)
+    return lodge_fail_errno (fail, errno, "Cannot make a pipe");
   if (!start (&target, &program, cgroup, shared, fail))
     return false;
-  lodge_status_pid (shared->program);
+  close (shared->started[1]);
   status = supervise (shared);
   if (shared->fail.nick)
     {

@@ -257,16 +257,28 @@ execute_or_tell (const LodgeProgram *program, const LodgeEnterUser *user)
   return error == ENOENT ? 127 : 126;
 }
 
+/* No descriptor of ours may be reachable for the guest but the end of a pipe. */
+static bool
+close_others (int started, LodgeFail *fail)
+{
+  const int kept = STDERR_FILENO + 1;
+
+  if ((started != kept && dup3 (started, kept, O_CLOEXEC) < 0)
+      || close_range ((unsigned) kept + 1, ~0U, 0) < 0)
+    return lodge_fail_errno (fail, errno, "Cannot close the helper's descriptors");
+  return true;
+}
+
 int
-lodge_program_run (const LodgeProgram *program, int terminal, uint64_t bounding, LodgeFail *fail)
+lodge_program_run (const LodgeProgram *program, int terminal, int started, uint64_t bounding,
+                   LodgeFail *fail)
 {
   LodgeEnterUser user;
 
   setsid ();
-  if (terminal >= 0 && !take_terminal (terminal, fail))
+  /* Before anything of the guest's is touched. */
+  if ((terminal >= 0 && !take_terminal (terminal, fail)) || !close_others (started, fail))
     return 125;
-  /* Before anything of the guest's is touched: no descriptor of ours may be reachable by it. */
-  close_range (3, ~0U, 0);
   reset_process ();
   if (!lodge_enter_find_user (program->user, &user, fail))
     return 125;

@@ -23,11 +23,12 @@ bool lodge_program_read (const LodgeRequest *request, LodgeProgram *out_program,
 /**
  * lodge_program_run:
  * @terminal: the terminal's end for the program, or -1
+ * @started: a descriptor that is closed when the program is executed
  * @bounding: the capabilities that the container's first process is bounded by
  *
  * In a process that has all the container's namespaces: becomes the user and executes the
  * program.  Returns only on failure: with @fail filled when it was ours, else with the exit
  * status (126 or 127), after telling the program's stderr.
  */
-int lodge_program_run (const LodgeProgram *program, int terminal, uint64_t bounding,
+int lodge_program_run (const LodgeProgram *program, int terminal, int started, uint64_t bounding,
                        LodgeFail *fail);
