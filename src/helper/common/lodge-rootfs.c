@@ -131,7 +131,7 @@ place_layers (const LodgePlan *plan, int user_ns, char *lower, size_t size, Lodg
 
   for (size_t i = 0; i < plan->n_lower; i++)
     {
-      char name[16];
+      char name[24];
 
       snprintf (name, sizeof name, "%zu", i);
       if (!place_tree (plan->lower[i], user_ns, name, fail))
