@@ -60,6 +60,8 @@ static const Link MASKS[] = {
   { BOTH, "systemd-machine-id-commit.service", NULL },
   { BOTH, "systemd-journal-catalog-update.service", NULL },
   { BOTH, "systemd-pstore.service", NULL },
+  /* Without PAM's module no logind runs, and systemctl poweroff would wait 25 s for it to come. */
+  { CONTAINER, "dbus-org.freedesktop.login1.service", NULL },
   { BOTH, "sys-kernel-debug.mount", NULL },
   { BOTH, "sys-kernel-tracing.mount", NULL },
   { BOTH, "dev-hugepages.mount", NULL },
