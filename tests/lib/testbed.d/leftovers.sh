@@ -39,12 +39,13 @@ leftover_links() {
     | sed 's/^/link /' || true
 }
 
+# Names with a dot are caches that instances share.
 leftover_files() {
   local root dir
   root=/proc/$(holder)/root
   for dir in var/lib/lodge/{instances,staging,trash} run/lodge/{mnt,ctl,instances}; do
     if [ -d "$root/$dir" ]; then
-      find "$root/$dir" -mindepth 1 -maxdepth 1 -printf "file /$dir/%f\n"
+      find "$root/$dir" -mindepth 1 -maxdepth 1 ! -name ".*" -printf "file /$dir/%f\n"
     fi
   done
 }

@@ -202,9 +202,9 @@ test_restart (Fixture *self, gconstpointer data)
 static void
 test_init_facts (Fixture *self, gconstpointer data)
 {
-  g_assert_null (lodge_lxc_init_read (self->paths->runtime));
+  g_assert_null (lodge_lxc_init_read (self->paths->runtime, -1));
   write_init (self);
-  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (self->paths->runtime);
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (self->paths->runtime, -1);
   g_assert_nonnull (init);
   g_assert_cmpint (init->pid, ==, getpid ());
   g_assert_cmpstr (init->cgroup, ==, "lodge/" UUID);
@@ -216,12 +216,12 @@ test_init_facts (Fixture *self, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (stale); i++)
     {
       g_assert_true (g_file_set_contents (path, stale[i], -1, NULL));
-      g_assert_null (lodge_lxc_init_read (self->paths->runtime));
+      g_assert_null (lodge_lxc_init_read (self->paths->runtime, -1));
     }
   /* The number is in use again, by a later process. */
   g_autofree char *reused = g_strdup_printf ("pid=%d\nstart-time=1\n", (int) getpid ());
   g_assert_true (g_file_set_contents (path, reused, -1, NULL));
-  g_assert_null (lodge_lxc_init_read (self->paths->runtime));
+  g_assert_null (lodge_lxc_init_read (self->paths->runtime, -1));
 }
 
 int

@@ -1,0 +1,528 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Archives and disks that want to harm the host, given to the real helpers.
+
+    test-hostile.py RUN-HELPER LODGE-UNPACK LODGE-IMAGE-WORKER
+
+Each case is a row of the list of hostile inputs; TAP on stdout.  Needs root.
+"""
+import bz2
+import gzip
+import io
+import lzma
+import os
+import resource
+import shutil
+import stat
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+RUN_HELPER, UNPACK, WORKER = sys.argv[1:4]
+WORK = tempfile.mkdtemp(prefix="lodge-hostile-", dir="/var/tmp")
+CANARY = os.path.join(WORK, "canary")
+INPUT = os.path.join(WORK, "input")
+STAGING = os.path.join(WORK, "staging")
+SYSTEM = [("etc", tarfile.DIRTYPE, ""), ("usr/bin/true", tarfile.REGTYPE, "true"),
+          ("sbin/init", tarfile.SYMTYPE, "/usr/bin/true")]
+MIB = 1 << 20
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Result:
+    def __init__(self, text, seconds, memory):
+        self.lines = [line[8:] for line in text.split("\n")]
+        self.seconds, self.memory = seconds, memory
+
+    @property
+    def ok(self):
+        return "done" in self.lines
+
+    def error(self):
+        found = [line for line in self.lines if line.startswith("error ")]
+        return found[-1].split(" ", 2)[1:] if found else [None, "\n".join(self.lines[-4:])]
+
+    def value(self, key):
+        prefix = f"result {key} "
+        return next((l[len(prefix):] for l in self.lines if l.startswith(prefix)), None)
+
+    def notices(self):
+        return [line for line in self.lines if line.startswith("notice ")]
+
+
+def run(program, operation, *arguments):
+    shutil.rmtree(STAGING, ignore_errors=True)
+    os.mkdir(STAGING)
+    start = time.monotonic()
+    process = subprocess.run(
+        [RUN_HELPER, program, operation, f"fd.input={INPUT}:r", f"fd.staging={STAGING}:dir",
+         *arguments], capture_output=True, text=True, errors="replace", timeout=120, check=False)
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return Result(process.stdout, time.monotonic() - start, memory)
+
+
+def unpack(*arguments):
+    return run(UNPACK, "unpack", f"limit.as={256 * MIB}", *arguments)
+
+
+def convert(*arguments):
+    return run(WORKER, "convert", f"limit.as={1024 * MIB}", "limit.cpu=60", *arguments)
+
+
+def member(name, kind=tarfile.REGTYPE, content="", **fields):
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = kind, fields.pop("mode", 0o755)
+    data = None
+    if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+        info.linkname = content
+    elif kind == tarfile.REGTYPE:
+        data = content if isinstance(content, bytes) else content.encode()
+        info.size = len(data)
+    for key, value in fields.items():
+        setattr(info, key, value)
+    return info, data
+
+
+def tar(*members, system=True, unified=False):
+    output = io.BytesIO()
+    prefix = "rootfs/" if unified else ""
+    with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        base = []
+        if unified:
+            base = [member("metadata.yaml", content="architecture: x86_64\nproperties:\n"
+                           "  os: Testix\n  description: \"A test\"\n"), member("rootfs", tarfile.DIRTYPE)]
+        if system:
+            base += [member(prefix + name, kind, content) for name, kind, content in SYSTEM]
+        for info, data in [*base, *members]:
+            archive.addfile(info, io.BytesIO(data) if data is not None else None)
+    return output.getvalue()
+
+
+def put(data):
+    with open(INPUT, "wb") as file:
+        file.write(data)
+
+
+def path(*parts):
+    return os.path.join(STAGING, "rootfs", *parts)
+
+
+def refused(result, nick="ImageInvalid"):
+    code, text = result.error()
+    assert not result.ok and code == nick, f"expected {nick}, got {code}: {text}"
+    assert "root:" not in text and "\x1b" not in text, text
+    return text
+
+
+def accepted(result):
+    assert result.ok, result.error()
+    return result
+
+
+# ---- archives ----
+
+@case
+def plain_archive_is_unpacked():
+    put(tar(member("etc/os-release", content='PRETTY_NAME="Testix 1"\nID=testix\nVERSION_ID="1"\n'),
+            member("home/u", tarfile.DIRTYPE, uid=1000, gid=1000, mode=0o700),
+            member("bin/su", content="x", mode=0o4755), member("hard", tarfile.LNKTYPE, "bin/su")))
+    result = accepted(unpack())
+    assert result.value("description") == "Testix 1", result.lines
+    assert os.lstat(path("home/u")).st_uid == 1000
+    assert stat.S_IMODE(os.lstat(path("bin/su")).st_mode) == 0o4755
+    assert os.lstat(path("hard")).st_ino == os.lstat(path("bin/su")).st_ino
+    assert os.path.isdir(path("proc"))
+
+
+@case
+def unified_archive_is_stripped():
+    put(tar(member("templates", tarfile.DIRTYPE), member("templates/hosts.tpl", content="x"),
+            member("rootfs/hard", tarfile.LNKTYPE, "rootfs/usr/bin/true"), unified=True))
+    result = accepted(unpack())
+    assert result.value("property.os") == "Testix" and result.value("description") == "A test"
+    assert sorted(os.listdir(STAGING)) == ["rootfs"]
+    assert "rootfs" not in os.listdir(path()) and "metadata.yaml" not in os.listdir(path())
+    assert os.lstat(path("hard")).st_nlink == 2
+
+
+@case
+def compressed_archives_are_unpacked():
+    data = tar()
+    packers = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress}
+    for name in ("zstd", "lz4"):
+        if shutil.which(name):
+            packers[name] = lambda d, n=name: subprocess.run([n, "-q", "-c"], input=d, check=True,
+                                                             capture_output=True).stdout
+    fingerprints = set()
+    for packer in packers.values():
+        put(packer(data))
+        fingerprints.add(accepted(unpack()).value("fingerprint"))
+    assert len(fingerprints) == len(packers) >= 3
+
+
+@case
+def t01_dotdot():
+    for name in ("../../../../tmp/lodge-canary", "a/../../lodge-canary", ".."):
+        put(tar(member(name, content="x")))
+        refused(unpack())
+    put(tar(member("rootfs/../../lodge-canary", content="x"), unified=True))
+    refused(unpack())
+
+
+@case
+def t02_absolute():
+    put(tar(member(CANARY + "/x", content="x")))
+    refused(unpack())
+
+
+@case
+def t03_through_symlink():
+    for target in ("/etc", CANARY, "..", "/"):
+        put(tar(member("link", tarfile.SYMTYPE, target), member("link/x", content="x")))
+        refused(unpack())
+        put(tar(member("link", tarfile.SYMTYPE, target), member("link", tarfile.DIRTYPE),
+                member("link/x", content="x")))
+        unpack()
+
+
+@case
+def t04_rootfs_is_symlink():
+    put(tar(member("metadata.yaml", content="a: b"), member("rootfs", tarfile.SYMTYPE, "/"),
+            member("rootfs/tmp/lodge-canary", content="x"), system=False))
+    assert "symbolic link" in refused(unpack())
+
+
+@case
+def t05_templates_is_symlink():
+    put(tar(member("templates", tarfile.SYMTYPE, "/etc"), unified=True))
+    refused(unpack())
+    put(tar(member("templates/x", tarfile.SYMTYPE, "/etc/shadow"), unified=True))
+    refused(unpack())
+
+
+@case
+def t06_metadata_is_symlink():
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+        put(tar(member("metadata.yaml", kind, "/etc/shadow"), system=False))
+        refused(unpack())
+
+
+@case
+def t08_symlink_then_file():
+    target = os.path.join(CANARY, "file")
+    put(tar(member("etc/x", tarfile.SYMTYPE, target), member("etc/x", content="new")))
+    accepted(unpack())
+    assert stat.S_ISREG(os.lstat(path("etc/x")).st_mode)
+
+
+@case
+def t09_device_nodes():
+    put(tar(member("dev/sda", tarfile.BLKTYPE, devmajor=8), member("dev/null", tarfile.CHRTYPE, devmajor=1, devminor=3)))
+    result = accepted(unpack())
+    assert not os.path.lexists(path("dev/sda")) and not os.path.lexists(path("dev/null"))
+    assert any("device" in notice for notice in result.notices())
+
+
+@case
+def t10_fifo_metadata():
+    put(tar(member("metadata.yaml", tarfile.FIFOTYPE), system=False))
+    assert refused(unpack()) and unpack().seconds < 5
+
+
+@case
+def t14_impossible_sizes():
+    for size in (str(8 << 60), str((1 << 63) - 1), "-1", "99999999999999999999"):
+        info, _ = member("usr/huge", content="x")
+        info.pax_headers = {"size": size}
+        put(tar((info, b"x")))
+        result = unpack()
+        assert not result.ok, size
+    # A sparse file of 8 EiB in GNU's format.
+    sparse, _ = member("usr/sparse", content=b"")
+    sparse.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0",
+                          "GNU.sparse.name": "usr/sparse", "GNU.sparse.realsize": str(8 << 60)}
+    put(tar((sparse, b"")))
+    assert not unpack().ok
+
+
+@case
+def t15_bombs():
+    info, _ = member("usr/zeros")
+    info.size = 2048 * MIB
+    header = info.tobuf(tarfile.PAX_FORMAT)
+    packer = lzma.LZMACompressor(preset=1)
+    with open(INPUT, "wb") as file:
+        file.write(packer.compress(tar()[:1024 * 3] + header))
+        for _ in range(2048):
+            file.write(packer.compress(bytes(MIB)))
+        file.write(packer.flush())
+    result = unpack()
+    assert "times its size" in refused(result)
+    assert "limit" in refused(unpack(f"max-bytes={64 * MIB}"))
+    if shutil.which("zstd"):  # a window of 2 GiB
+        data = subprocess.run(["zstd", "-q", "-c", "--ultra", "-22", "--long=31"], input=tar(),
+                              capture_output=True, check=True).stdout
+        put(data)
+        unpack()
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 192 * 1024
+
+
+@case
+def t17_option_like_names():
+    put(tar(member("usr/--checkpoint-action=exec=sh x", content="x")))
+    accepted(unpack())
+    assert os.path.isfile(path("usr/--checkpoint-action=exec=sh x"))
+
+
+@case
+def t18_xattrs():
+    capability = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0).decode("latin-1")
+    info, data = member("usr/bin/ping", content="x")
+    info.pax_headers = {
+        "SCHILY.xattr.user.mine": "kept", "SCHILY.xattr.trusted.overlay.opaque": "y",
+        "SCHILY.xattr.security.selinux": "x", "SCHILY.acl.access": "user::rwx,user:1:rwx",
+    }
+    put(tar((info, data)))
+    accepted(unpack())
+    names = os.listxattr(path("usr/bin/ping"))
+    assert names == ["user.mine"], names
+    assert capability  # that it is kept is what builds show: ping works
+
+
+@case
+def t19_ids():
+    for number in (65536, 1 << 31, (1 << 32) - 1, 1 << 40):
+        for field in ("uid", "gid"):
+            put(tar(member("usr/x", content="x", **{field: number})))
+            refused(unpack())
+    put(tar(member("usr/x", content="x", uid=65535)))
+    accepted(unpack())
+    assert os.lstat(path("usr/x")).st_uid == 65535
+
+
+@case
+def t_hard_links_out():
+    put(tar(member("usr/x", tarfile.LNKTYPE, "/etc/shadow")))
+    refused(unpack())
+    put(tar(member("usr/x", tarfile.LNKTYPE, "../../etc/shadow")))
+    refused(unpack())
+    put(tar(member("rootfs/x", tarfile.LNKTYPE, "metadata.yaml"), unified=True))
+    refused(unpack())
+    put(tar(member("etc/l", tarfile.SYMTYPE, "/etc"), member("usr/x", tarfile.LNKTYPE, "etc/l/shadow")))
+    assert not unpack().ok or not os.path.samefile(path("usr/x"), "/etc/shadow")
+
+
+@case
+def t_foreign_members():
+    put(tar(member("backup/index.yaml", content="x"), unified=True))
+    refused(unpack())
+
+
+@case
+def t_not_an_archive():
+    for data in (b"", b"hello", os.urandom(100000), tar()[:700], gzip.compress(tar())[:-400],
+                 tar(member("README", content="x"), system=False)):
+        put(data)
+        result = unpack()
+        assert not result.ok and result.error()[0] == "ImageInvalid", (data[:10], result.error())
+
+
+@case
+def t_many_members_and_long_names():
+    put(tar(member("usr/" + "a" * 300, content="x")))
+    refused(unpack())
+    put(tar(member("/".join(["usr"] + ["d" * 200] * 30), tarfile.DIRTYPE)))
+    refused(unpack())
+
+
+@case
+def t_archive_larger_than_allowed():
+    put(tar(member("usr/x", content=os.urandom(3 * MIB))))
+    refused(unpack(f"max-bytes={MIB}"))
+    accepted(unpack(f"max-bytes={16 * MIB}"))
+
+
+# ---- disks ----
+
+def qemu_img(*arguments):
+    subprocess.run(["qemu-img", *arguments], check=True, capture_output=True)
+
+
+def qcow2(*options, size="16M", name=INPUT):
+    if os.path.exists(name):
+        os.unlink(name)
+    qemu_img("create", "-q", "-f", "qcow2", *options, name, size)
+
+
+def patch(offset, data):
+    with open(INPUT, "r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+@case
+def disk_is_converted():
+    qcow2()
+    result = accepted(convert())
+    assert result.value("virtual-size") == str(16 * MIB)
+    disk = os.path.join(STAGING, "disk.qcow2")
+    assert stat.S_IMODE(os.lstat(disk).st_mode) == 0o444 and os.lstat(disk).st_uid == 0
+    assert os.listdir(STAGING) == ["disk.qcow2"]
+
+
+@case
+def disk_on_another_file_system():
+    qcow2()
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as copy:
+        shutil.copy(INPUT, copy.name)
+        os.unlink(INPUT)
+        os.symlink(copy.name, INPUT)
+        accepted(convert())
+        os.unlink(INPUT)
+
+
+@case
+def d01_backing_file():
+    secret = os.path.join(WORK, "secret")
+    with open(secret, "w", encoding="ascii") as file:
+        file.write("secret" * 1000)
+    qcow2("-b", secret, "-F", "raw", "-u")
+    assert "backing" in refused(convert())
+
+
+@case
+def d03_data_file():
+    data = os.path.join(WORK, "data.raw")
+    qcow2("-o", f"data_file={data}")
+    assert "another file" in refused(convert())
+    patch(72, struct.pack(">Q", 0))  # the bit is gone, the name is still there
+    assert "another file" in refused(convert())
+
+
+@case
+def d04_d09_other_formats():
+    for kind in ("vmdk", "vdi", "vhdx", "vpc", "parallels", "qcow", "qed"):
+        if os.path.exists(INPUT):
+            os.unlink(INPUT)
+        try:
+            qemu_img("create", "-q", "-f", kind, INPUT, "16M")
+        except subprocess.CalledProcessError:
+            continue
+        refused(convert())
+        refused(unpack())
+    put(b'# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n'
+        b'RW 1 FLAT "/etc/shadow" 0\n')
+    refused(convert())
+
+
+@case
+def d05_raw():
+    put(bytes(MIB))
+    refused(convert())
+
+
+@case
+def d07_virtual_size():
+    qcow2(size="63T", name=INPUT)
+    assert "virtual size" in refused(convert())
+    for size in (0, 1 << 63, (1 << 64) - 1):
+        qcow2()
+        patch(24, struct.pack(">Q", size))
+        refused(convert())
+    qcow2(size="2G")
+    refused(convert(f"max-virtual-size={1024 * MIB}"))
+
+
+@case
+def d08_tables():
+    broken = [(20, ">I", 0), (20, ">I", 63), (20, ">I", 8), (40, ">Q", 1 << 62), (40, ">Q", 0),
+              (36, ">I", 0xffffffff), (36, ">I", 0), (48, ">Q", 1 << 40), (56, ">I", 0),
+              (56, ">I", 0xffffffff), (60, ">I", 0xffffffff), (96, ">I", 200), (100, ">I", 4),
+              (100, ">I", 0xfffffff8), (72, ">Q", 1 << 5), (72, ">Q", 1 << 63), (4, ">I", 4),
+              (32, ">I", 1)]
+    for offset, form, value in broken:
+        qcow2()
+        patch(offset, struct.pack(form, value))
+        result = convert()
+        assert not result.ok and result.seconds < 4, (offset, value, result.error())
+        assert result.error()[0] == "ImageInvalid", (offset, value, result.error())
+    # The first-level table points at itself, at the header, and past the end.
+    for target in (3 << 16, 0, 1 << 50):
+        qcow2()
+        patch(3 << 16, struct.pack(">Q", target | 1 << 63))
+        assert convert().seconds < 4
+
+
+@case
+def d08_truncated():
+    qcow2()
+    for length in (0, 3, 4, 71, 72, 103, 104, 512, 65536):
+        with open(INPUT, "rb") as file:
+            head = file.read(length)
+        put(head)
+        refused(convert())
+        qcow2()
+
+
+@case
+def d_encrypted():
+    if os.path.exists(INPUT):
+        os.unlink(INPUT)
+    qemu_img("create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=x", "-o",
+             "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", INPUT, "16M")
+    assert "encrypted" in refused(convert())
+
+
+@case
+def d_larger_than_allowed():
+    qcow2("-o", "preallocation=full", size="64M")
+    result = convert(f"max-bytes={MIB}")
+    # Zeros are not written, so make it data.
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 5 0 32M", INPUT], check=True,
+                   capture_output=True)
+    result = convert(f"max-bytes={MIB}")
+    refused(result, "NoSpace")
+
+
+# ---- the frame ----
+
+def snapshot():
+    return sorted((p, os.lstat(os.path.join(p, f)).st_mtime_ns, f)
+                  for p, _, files in os.walk(CANARY) for f in files)
+
+
+def main():
+    if os.geteuid() != 0:
+        print("1..0 # SKIP needs root")
+        return 0
+    os.mkdir(CANARY)
+    with open(os.path.join(CANARY, "file"), "w", encoding="ascii") as file:
+        file.write("untouched")
+    before, failed = snapshot(), 0
+    print(f"1..{len(CASES)}")
+    for number, function in enumerate(CASES, 1):
+        why = None
+        try:
+            function()
+        except Exception as error:  # each case is judged by itself
+            why = f"{type(error).__name__}: {error}"
+        if snapshot() != before or os.path.lexists("/tmp/lodge-canary"):
+            why = "the host was written to"
+        if why is not None:
+            failed += 1
+            print("\n".join("# " + line for line in why.split("\n")))
+        print(f"{'not ok' if why else 'ok'} {number} - {function.__name__}", flush=True)
+    shutil.rmtree(WORK, ignore_errors=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
