@@ -19,7 +19,7 @@ static char *
 booted_path (LodgeLxcGuest *guest, LodgeLxcInit **out_init)
 {
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (guest->driver, guest->uuid);
-  *out_init = lodge_lxc_init_read (paths->runtime);
+  *out_init = lodge_lxc_init_read (paths->runtime, -1);
   return g_build_filename (paths->runtime, BOOTED_FILE, NULL);
 }
 

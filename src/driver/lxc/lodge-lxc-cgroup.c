@@ -13,10 +13,8 @@
 
 #include "lodge-fd.h"
 
-#define CGROUP_ROOT     "/sys/fs/cgroup"
-#define CGROUP_FILE_MAX (64 * 1024)
-/* More than the controller of a container has. */
-#define SOCKETS_MAX       64
+#define CGROUP_ROOT       "/sys/fs/cgroup"
+#define CGROUP_FILE_MAX   (64 * 1024)
 #define FREEZE_TIMEOUT_MS 5000
 /* Fields 4 and 22 of /proc/PID/stat, counted after the command. */
 #define STAT_PARENT_INDEX     1
@@ -48,6 +46,13 @@ read_stat (int pid)
   return g_strv_length (fields) > STAT_START_TIME_INDEX ? g_steal_pointer (&fields) : NULL;
 }
 
+int
+lodge_lxc_process_parent (int pid)
+{
+  g_auto (GStrv) fields = read_stat (pid);
+  return fields != NULL ? (int) g_ascii_strtoll (fields[STAT_PARENT_INDEX], NULL, 10) : 0;
+}
+
 guint64
 lodge_lxc_process_start_time (int pid)
 {
@@ -76,7 +81,7 @@ take_fact (LodgeLxcInit *init, const char *key, const char *value)
 }
 
 LodgeLxcInit *
-lodge_lxc_init_read (const char *runtime_dir)
+lodge_lxc_init_read (const char *runtime_dir, int cgroup_root)
 {
   g_autofree char *path = g_build_filename (runtime_dir, "init", NULL);
   g_autofree char *text = NULL;
@@ -84,6 +89,7 @@ lodge_lxc_init_read (const char *runtime_dir)
     return NULL;
 
   g_autoptr (LodgeLxcInit) init = g_new0 (LodgeLxcInit, 1);
+  init->cgroup_root = cgroup_root;
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
   for (char **line = lines; *line != NULL; line++)
     {
@@ -118,66 +124,6 @@ lodge_lxc_init_signal (const LodgeLxcInit *init, int signum)
   return syscall (SYS_pidfd_send_signal, fd, signum, NULL, 0) == 0;
 }
 
-/* The parent of @pid, field 4 of its stat file. */
-static int
-parent_of (int pid)
-{
-  g_auto (GStrv) fields = read_stat (pid);
-  return fields != NULL ? (int) g_ascii_strtoll (fields[STAT_PARENT_INDEX], NULL, 10) : 0;
-}
-
-/* Copies of the sockets that the process @pidfd has. */
-static GArray *
-hold_sockets (int pid, int pidfd)
-{
-  GArray *held = g_array_new (FALSE, FALSE, sizeof (int));
-  g_autofree char *dir_path = g_strdup_printf ("/proc/%d/fd", pid);
-  g_autoptr (GDir) dir = g_dir_open (dir_path, 0, NULL);
-  const char *name;
-  while (dir != NULL && held->len < SOCKETS_MAX && (name = g_dir_read_name (dir)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (dir_path, name, NULL);
-      g_autofree char *target = g_file_read_link (path, NULL);
-      if (target == NULL || !g_str_has_prefix (target, "socket:"))
-        continue;
-      int fd = (int) syscall (SYS_pidfd_getfd, pidfd, (int) g_ascii_strtoll (name, NULL, 10), 0);
-      if (fd >= 0)
-        g_array_append_val (held, fd);
-    }
-  return held;
-}
-
-static gboolean
-wait_for_end (int pidfd, gint64 deadline)
-{
-  gint64 left = (deadline - g_get_monotonic_time ()) / G_TIME_SPAN_MILLISECOND;
-  struct pollfd item = { .fd = pidfd, .events = POLLIN };
-  return poll (&item, 1, (int) MAX (left, 0)) == 1;
-}
-
-/* libvirtd cleans up when its connection to the controller ends, and polls every 200 ms when the
- * controller has not left its cgroup by then, which it never has when it ends by itself.  So the
- * connection is kept open until the controller is gone. */
-gboolean
-lodge_lxc_init_end (const LodgeLxcInit *init, int controller_pid, int timeout_ms)
-{
-  gint64 deadline = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
-  g_auto (LodgeFd) guest = (int) syscall (SYS_pidfd_open, init->pid, 0);
-  g_auto (LodgeFd) controller = (int) syscall (SYS_pidfd_open, controller_pid, 0);
-  if (guest < 0 || controller < 0 || lodge_lxc_process_start_time (init->pid) != init->start_time
-      || parent_of (init->pid) != controller_pid)
-    return FALSE;
-
-  g_autoptr (GArray) held = hold_sockets (controller_pid, controller);
-  /* The end of init is that of its whole process namespace. */
-  gboolean has_ended = syscall (SYS_pidfd_send_signal, guest, SIGKILL, NULL, 0) == 0
-                       && syscall (SYS_pidfd_send_signal, controller, SIGKILL, NULL, 0) == 0
-                       && wait_for_end (guest, deadline) && wait_for_end (controller, deadline);
-  for (guint i = 0; i < held->len; i++)
-    close (g_array_index (held, int, i));
-  return has_ended;
-}
-
 gboolean
 lodge_lxc_cgroup_is_unified (void)
 {
@@ -194,8 +140,8 @@ lodge_lxc_cgroup_limits_swap (void)
 
 /* A mount of cgroup2 that nobody else sees: libvirt 9 fails to start containers where a cgroup2
  * mount with controllers is visible beside those of v1. */
-static int
-open_detached_root (GError **error)
+int
+lodge_lxc_cgroup_open_root (GError **error)
 {
   g_auto (LodgeFd) fs = (int) syscall (SYS_fsopen, "cgroup2", FSOPEN_CLOEXEC);
   if (fs >= 0 && syscall (SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
@@ -212,23 +158,15 @@ int
 lodge_lxc_cgroup_open (const LodgeLxcInit *init, GError **error)
 {
   const int flags = O_DIRECTORY | O_CLOEXEC | O_PATH;
-  if (init->cgroup == NULL)
+  gboolean is_hidden = init->cgroup_mount == NULL || *init->cgroup_mount == '\0';
+  g_auto (LodgeFd) mount = is_hidden ? -1 : open (init->cgroup_mount, flags);
+  int root = is_hidden ? init->cgroup_root : mount;
+  if (init->cgroup == NULL || root < 0)
     {
       g_set_error (error, LODGE_ERROR, LODGE_ERROR_FAILED, "The container has no known cgroup");
       return -1;
     }
-  gboolean is_detached = init->cgroup_mount == NULL || *init->cgroup_mount == '\0';
-  g_auto (LodgeFd) root
-      = is_detached ? open_detached_root (error) : open (init->cgroup_mount, flags);
-  if (root < 0)
-    {
-      if (!is_detached)
-        lodge_error_set_errno (error, errno, "Cannot open %s", init->cgroup_mount);
-      return -1;
-    }
-  const char *relative = init->cgroup;
-  while (*relative == '/')
-    relative++;
+  const char *relative = init->cgroup + strspn (init->cgroup, "/");
   int cgroup = openat (root, *relative != '\0' ? relative : ".", flags | O_NOFOLLOW);
   if (cgroup < 0)
     lodge_error_set_errno (error, errno, "Cannot open the container's cgroup");
@@ -320,8 +258,8 @@ is_frozen_v1 (const LodgeLxcInit *init)
 gboolean
 lodge_lxc_init_is_frozen (const LodgeLxcInit *init)
 {
-  if (is_frozen_v1 (init))
-    return TRUE;
+  if (!lodge_lxc_cgroup_is_unified ())
+    return is_frozen_v1 (init);
   g_auto (LodgeFd) cgroup = lodge_lxc_cgroup_open (init, NULL);
   g_autofree char *events = cgroup >= 0 ? lodge_lxc_cgroup_read (cgroup, "cgroup.events") : NULL;
   return events != NULL && strstr (events, "frozen 1") != NULL;

@@ -16,39 +16,33 @@ typedef struct
   int pid;
   guint64 start_time; /* clock ticks after boot */
   char *cgroup;       /* below the cgroup2 root */
-  char *cgroup_mount; /* "" : there is none to see, fsmount(2) makes one */
+  char *cgroup_mount; /* "" : there is none to see, @cgroup_root is to be used */
+  int cgroup_root;    /* borrowed from who reads: lodge_lxc_cgroup_open_root(), or -1 */
 } LodgeLxcInit;
 
 /**
  * lodge_lxc_init_read:
  * @runtime_dir: <run>/instances/<uuid>
+ * @cgroup_root: for `cgroup_root`; -1: only processes matter
  *
  * Returns: (transfer full) (nullable): NULL when the container does not run: there is no file, or
  * the process that it names is no more.
  */
-LodgeLxcInit *lodge_lxc_init_read (const char *runtime_dir);
+LodgeLxcInit *lodge_lxc_init_read (const char *runtime_dir, int cgroup_root);
 void lodge_lxc_init_free (LodgeLxcInit *init);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeLxcInit, lodge_lxc_init_free)
 
 /** Start time of @pid in clock ticks after boot; 0 when there is no such process. */
 guint64 lodge_lxc_process_start_time (int pid);
 
+/** The parent of @pid; 0 when there is no such process. */
+int lodge_lxc_process_parent (int pid);
+
 /** Whether the init's program has this name, by the path of its executable. */
 gboolean lodge_lxc_init_is (const LodgeLxcInit *init, const char *program);
 
 /** Sends @signum to the very process that @init names.  FALSE: it is no more. */
 gboolean lodge_lxc_init_signal (const LodgeLxcInit *init, int signum);
-
-/**
- * lodge_lxc_init_end:
- * @timeout_ms: how long to wait for the end of init, which is the last to go
- *
- * Ends all of the container's processes at once, and then libvirt's own process of the
- * container, which would only delay the end.  Blocking.
- *
- * Returns: FALSE when that was not possible: then it is libvirt's to do.
- */
-gboolean lodge_lxc_init_end (const LodgeLxcInit *init, int controller_pid, int timeout_ms);
 
 /** Whether somebody has stopped the container's processes, by cgroup v1 or v2. */
 gboolean lodge_lxc_init_is_frozen (const LodgeLxcInit *init);
@@ -58,6 +52,14 @@ gboolean lodge_lxc_cgroup_is_unified (void);
 
 /** Whether memory and swap together can be limited. */
 gboolean lodge_lxc_cgroup_limits_swap (void);
+
+/**
+ * lodge_lxc_cgroup_open_root:
+ *
+ * The root of cgroup2 where there is no mount of it to be seen.  Making it takes milliseconds:
+ * keep it.  Close-on-exec; -1 on failure.
+ */
+int lodge_lxc_cgroup_open_root (GError **error);
 
 /** The container's cgroup2 directory, close-on-exec, or -1. */
 int lodge_lxc_cgroup_open (const LodgeLxcInit *init, GError **error);

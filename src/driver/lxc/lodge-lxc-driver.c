@@ -42,7 +42,7 @@ LodgeLxcInit *
 lodge_lxc_driver_get_init (LodgeLxcDriver *self, const char *uuid, GError **error)
 {
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
-  LodgeLxcInit *init = lodge_lxc_init_read (paths->runtime);
+  LodgeLxcInit *init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
   if (init == NULL)
     {
       g_autofree char *name = lodge_lxc_driver_dup_name (self, uuid);
@@ -298,6 +298,7 @@ lodge_lxc_driver_finalize (GObject *object)
   g_free (self->guest_dir);
   g_free (self->enter_program);
   lodge_fd_clear (&self->enter_fd);
+  lodge_fd_clear (&self->cgroup_root);
   g_hash_table_unref (self->guests);
   g_hash_table_unref (self->marks);
   g_hash_table_unref (self->names);
@@ -318,6 +319,7 @@ static void
 lodge_lxc_driver_init (LodgeLxcDriver *self)
 {
   self->enter_fd = -1;
+  self->cgroup_root = -1;
   self->events_fd = -1;
   self->guests = g_hash_table_new_full (g_str_hash, g_str_equal, NULL,
                                         (GDestroyNotify) lodge_lxc_guest_free);
@@ -340,6 +342,10 @@ lodge_lxc_driver_new (const char *uri, const char *state_dir, const char *run_di
   struct sysinfo host;
   if (sysinfo (&host) == 0)
     self->host_memory = (guint64) host.totalram * host.mem_unit;
+
+  /* Without it containers run as well; to end or to thaw one then takes libvirt longer. */
+  if (!lodge_lxc_cgroup_is_unified ())
+    self->cgroup_root = lodge_lxc_cgroup_open_root (NULL);
 
   g_autofree char *enter = g_build_filename (libexec_dir, "lodge-enter", NULL);
   self->enter_fd = lodge_helper_seal_program (enter, error);

@@ -7,7 +7,7 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 
-#include "lodge-fd.h"
+#include "lodge-lxc-end.h"
 #include "lodge-virt-error.h"
 
 /* From libvirt's word that it started until lodge-init has shaken hands; the machine may be busy
@@ -55,7 +55,7 @@ set_start_error (const LodgeLxcPaths *paths, const char *name, const char *reaso
 static gboolean
 has_begun (const LodgeLxcPaths *paths)
 {
-  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime);
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, -1);
   return init != NULL;
 }
 
@@ -159,7 +159,7 @@ lodge_lxc_shutdown (LodgeDriver *driver, const char *uuid, GError **error)
 {
   LodgeLxcDriver *self = LODGE_LXC_DRIVER (driver);
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
-  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime);
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
   if (init != NULL && lodge_lxc_init_is_frozen (init))
     {
       g_autofree char *name = lodge_lxc_driver_dup_name (self, uuid);
@@ -202,6 +202,29 @@ wait_until_stopped (LodgeLxcDriver *self, virDomainPtr domain, const char *uuid,
   return FALSE;
 }
 
+/* Of a container of ours only, and only what libvirt made for a network. */
+static char *
+find_own_device (virDomainPtr domain)
+{
+  char *xml = virDomainGetXMLDesc (domain, 0);
+  LodgeDomainInfo *info = NULL;
+  gboolean is_read = xml != NULL && lodge_domain_xml_read (xml, &info, NULL);
+  free (xml);
+  if (!is_read)
+    return NULL;
+  g_autoptr (LodgeDomainInfo) owner = info;
+  gboolean is_own = info->managed && info->network != NULL && info->host_device != NULL
+                    && g_str_has_prefix (info->host_device, "vnet");
+  return is_own ? g_steal_pointer (&info->host_device) : NULL;
+}
+
+static gboolean
+end_at_once (virDomainPtr domain, const LodgeLxcInit *init)
+{
+  g_autofree char *device = find_own_device (domain);
+  return lodge_lxc_end (init, (int) virDomainGetID (domain), device, KILL_SECONDS * 1000);
+}
+
 gboolean
 lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
 {
@@ -215,10 +238,10 @@ lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
     return TRUE;
 
   LodgeLxcMarks before = lodge_lxc_driver_get_marks (self, uuid);
-  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime);
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
   if (init != NULL && lodge_lxc_init_is_frozen (init))
     lodge_lxc_resume (driver, uuid, NULL);
-  if (init != NULL && lodge_lxc_init_end (init, (int) virDomainGetID (domain), KILL_SECONDS * 1000)
+  if (init != NULL && end_at_once (domain, init)
       && wait_until_stopped (self, domain, uuid, before, deadline_in (KILL_SECONDS * 1000)))
     return TRUE;
   if (virDomainDestroy (domain) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))

@@ -76,7 +76,7 @@ is_paused (LodgeLxcDriver *self, const DomainSets *sets, const char *uuid)
   if (!lodge_lxc_cgroup_is_unified ())
     return FALSE;
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
-  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime);
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
   return init != NULL && lodge_lxc_init_is_frozen (init);
 }
 

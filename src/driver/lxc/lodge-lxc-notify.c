@@ -303,7 +303,7 @@ lodge_lxc_guests_adopt_all (LodgeLxcDriver *self)
       if (!lodge_uuid_is_valid (uuid))
         continue;
       g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
-      g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime);
+      g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, -1);
       if (init == NULL)
         continue;
       LodgeLxcGuest *guest = lodge_lxc_guest_get (self, uuid);

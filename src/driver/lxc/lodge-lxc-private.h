@@ -42,6 +42,7 @@ struct _LodgeLxcDriver
   int enter_fd;        /* sealed copy of lodge-enter */
   char *enter_program; /* its path in /proc */
   guint64 host_memory;
+  int cgroup_root; /* -1: the host's mount of cgroup2 is used */
   LodgeVirtConnection *connection;
   LodgeExecutor *executor; /* for what the main thread starts and must not do */
 
@@ -73,7 +74,8 @@ void lodge_lxc_driver_emit_later (LodgeLxcDriver *self, LodgeDomainEvent event, 
 /** The places of the container.  (transfer full) Any thread. */
 LodgeLxcPaths *lodge_lxc_driver_paths (LodgeLxcDriver *self, const char *uuid);
 
-/** The running container, or NULL with INVALID_STATE naming it.  Any thread. */
+/** The running container, or NULL with INVALID_STATE naming it; not for longer than the driver.
+ * Any thread. */
 LodgeLxcInit *lodge_lxc_driver_get_init (LodgeLxcDriver *self, const char *uuid, GError **error);
 
 /** What has happened so far.  Any thread. */

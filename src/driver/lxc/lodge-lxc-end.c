@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lodge-lxc-end.h"
+
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lodge-fd.h"
+
+/* More than libvirt's process of a container has. */
+#define SOCKETS_MAX     64
+#define DEVICE_NAME_MAX 15
+
+/* ---- the network device ---- */
+
+typedef struct
+{
+  struct nlmsghdr header;
+  struct ifinfomsg info;
+  struct rtattr attribute;
+  char name[DEVICE_NAME_MAX + 1];
+} DeleteLink;
+
+/* Both ends go together, and the answer comes when they have gone.  That it fails does not
+ * matter: the device ends with the container's network namespace, only later. */
+static void
+delete_device (const char *name)
+{
+  gsize length = strlen (name) + 1;
+  g_auto (LodgeFd) fd = socket (AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+  if (fd < 0 || length > DEVICE_NAME_MAX + 1)
+    return;
+  DeleteLink request = {
+    .header = { .nlmsg_type = RTM_DELLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+    .info = { .ifi_family = AF_UNSPEC },
+    .attribute = { .rta_type = IFLA_IFNAME, .rta_len = (unsigned short) RTA_LENGTH (length) },
+  };
+  memcpy (request.name, name, length);
+  request.header.nlmsg_len = (guint32) (offsetof (DeleteLink, attribute) + RTA_SPACE (length));
+  char answer[1024];
+  if (send (fd, &request, request.header.nlmsg_len, 0) >= 0)
+    (void) !recv (fd, answer, sizeof answer, 0);
+}
+
+/* ---- the processes ---- */
+
+/* Copies of the sockets that the process @pidfd has. */
+static GArray *
+hold_sockets (int pid, int pidfd)
+{
+  GArray *held = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autofree char *dir_path = g_strdup_printf ("/proc/%d/fd", pid);
+  g_autoptr (GDir) dir = g_dir_open (dir_path, 0, NULL);
+  const char *name;
+  while (dir != NULL && held->len < SOCKETS_MAX && (name = g_dir_read_name (dir)) != NULL)
+    {
+      g_autofree char *path = g_build_filename (dir_path, name, NULL);
+      g_autofree char *target = g_file_read_link (path, NULL);
+      if (target == NULL || !g_str_has_prefix (target, "socket:"))
+        continue;
+      int fd = (int) syscall (SYS_pidfd_getfd, pidfd, (int) g_ascii_strtoll (name, NULL, 10), 0);
+      if (fd >= 0)
+        g_array_append_val (held, fd);
+    }
+  return held;
+}
+
+static gboolean
+wait_for_end (int pidfd, gint64 deadline)
+{
+  gint64 left = (deadline - g_get_monotonic_time ()) / G_TIME_SPAN_MILLISECOND;
+  struct pollfd item = { .fd = pidfd, .events = POLLIN };
+  return poll (&item, 1, (int) MAX (left, 0)) == 1;
+}
+
+static gboolean
+send_kill (int pidfd)
+{
+  return syscall (SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+}
+
+/* The end of init is that of its whole process namespace, but a slow one: it ends the others
+ * one by one when it has let go of all it had.  By its cgroup they end meanwhile. */
+static gboolean
+kill_all (const LodgeLxcInit *init, int guest, int controller)
+{
+  if (!send_kill (guest))
+    return FALSE;
+  g_auto (LodgeFd) cgroup = lodge_lxc_cgroup_open (init, NULL);
+  if (cgroup >= 0)
+    lodge_lxc_cgroup_write (cgroup, "cgroup.kill", "1", NULL);
+  return send_kill (controller);
+}
+
+/* libvirtd cleans up when its connection to the controller ends, and polls every 200 ms when the
+ * controller has not left its cgroup by then, which it never has when it ends by itself.  So the
+ * connection is kept open until the controller is gone. */
+gboolean
+lodge_lxc_end (const LodgeLxcInit *init, int controller_pid, const char *host_device,
+               int timeout_ms)
+{
+  gint64 deadline = g_get_monotonic_time () + timeout_ms * G_TIME_SPAN_MILLISECOND;
+  g_auto (LodgeFd) guest = (int) syscall (SYS_pidfd_open, init->pid, 0);
+  g_auto (LodgeFd) controller = (int) syscall (SYS_pidfd_open, controller_pid, 0);
+  if (guest < 0 || controller < 0 || lodge_lxc_process_start_time (init->pid) != init->start_time
+      || lodge_lxc_process_parent (init->pid) != controller_pid)
+    return FALSE;
+
+  g_autoptr (GArray) held = hold_sockets (controller_pid, controller);
+  gboolean has_ended = kill_all (init, guest, controller);
+  if (has_ended && host_device != NULL)
+    delete_device (host_device);
+  has_ended = has_ended && wait_for_end (guest, deadline) && wait_for_end (controller, deadline);
+  for (guint i = 0; i < held->len; i++)
+    close (g_array_index (held, int, i));
+  return has_ended;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "lodge-lxc-cgroup.h"
+
+G_BEGIN_DECLS
+
+/**
+ * lodge_lxc_end:
+ * @controller_pid: libvirt's own process of the container
+ * @host_device: (nullable): the host's end of its network device
+ * @timeout_ms: how long to wait until both have ended
+ *
+ * Ends a container at once: its processes, libvirt's process that would only delay the end, and
+ * the network device that libvirtd would take time to remove afterwards.  libvirtd then has
+ * next to nothing left to do.  Blocking; any thread but the main one.
+ *
+ * Returns: FALSE when that was not possible: then it is libvirt's to do.
+ */
+gboolean lodge_lxc_end (const LodgeLxcInit *init, int controller_pid, const char *host_device,
+                        int timeout_ms);
+
+G_END_DECLS
