@@ -37,7 +37,7 @@ print_options (const LodgeOptionSpec *table)
         g_string_append_printf (left, "**-%c**, ", spec->short_name);
       g_string_append_printf (left, "**--%s**", spec->name);
       if (spec->metavar != NULL)
-        g_string_append_printf (left, "=\\ *%s*", spec->metavar);
+        g_string_append_printf (left, "\\ =\\ *%s*", spec->metavar);
       printf ("%s\n  ", left->str);
       print_escaped (spec->help);
       puts (".\n");
