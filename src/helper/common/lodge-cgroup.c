@@ -303,8 +303,11 @@ lodge_cgroup_join_v1 (pid_t pid)
 {
   char text[16384];
   char *state = NULL;
-  ssize_t n = read_cgroups (pid, text, sizeof text);
+  ssize_t n;
 
+  if (lodge_cgroup_is_unified ())
+    return 0;
+  n = read_cgroups (pid, text, sizeof text);
   if (n < 0)
     return (int) n;
   for (char *line = strtok_r (text, "\n", &state); line; line = strtok_r (NULL, "\n", &state))

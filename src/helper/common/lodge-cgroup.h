@@ -61,7 +61,8 @@ int lodge_cgroup_of (pid_t pid, const char *controller, char *out_path, size_t s
  * lodge_cgroup_join_v1:
  *
  * Puts the calling thread (which must be its process's only one) into the cgroups v1 of @pid.
- * Those of which @pid is in the root are left out: on a hybrid host the named hierarchy.
+ * Those of which @pid is in the root are left out: on a hybrid host the named hierarchy.  Does
+ * nothing where /sys/fs/cgroup is cgroup2.
  *
  * Returns: 0 or a negative errno value.
  */

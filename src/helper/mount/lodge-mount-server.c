@@ -93,6 +93,14 @@ lodge_mount_server_stop (const LodgePlan *plan)
   unlink (address.sun_path);
 }
 
+/* Whether a host without the controller, which is what @error of setting the limit tells, will do.
+ */
+static bool
+needs_no_limit (const LodgePlan *plan, int error)
+{
+  return error == -ENOENT && strcmp (plan->pids_max, "max") == 0;
+}
+
 /* Sets the process limit on hybrid hosts: libvirt uses no pids controller there. */
 static int
 limit_pids (int root, const LodgePlan *plan, pid_t pid)
@@ -109,6 +117,8 @@ limit_pids (int root, const LodgePlan *plan, pid_t pid)
     {
       /* The controller is not mounted as v1, so cgroup2 may have it. */
       r = lodge_io_write_file (root, "cgroup.subtree_control", "+pids");
+      if (r == -EINVAL)
+        r = -ENOENT;
       if (r == 0)
         r = lodge_io_write_file (root, "lodge/cgroup.subtree_control", "+pids");
       cgroup = r < 0 ? r : lodge_cgroup_open (root, path);
@@ -136,7 +146,8 @@ enter_own_group (const LodgePlan *plan, pid_t pid, Group *group, LodgeFail *fail
   if (r < 0)
     return lodge_fail_errno (fail, r, "Cannot make the container's cgroup");
   r = limit_pids (root, plan, pid);
-  return r == 0 || lodge_fail_errno (fail, r, "Cannot limit the container's processes");
+  return r == 0 || needs_no_limit (plan, r)
+         || lodge_fail_errno (fail, r, "Cannot limit the container's processes");
 }
 
 /* libvirt made the cgroup; the limit goes where the container's root cannot change it. */
@@ -163,7 +174,8 @@ use_libvirt_group (const LodgePlan *plan, pid_t pid, Group *group, LodgeFail *fa
     *slash = '\0';
   cgroup = root < 0 ? root : lodge_cgroup_open (root, limited);
   r = cgroup < 0 ? cgroup : lodge_io_write_file (cgroup, "pids.max", plan->pids_max);
-  return r == 0 || lodge_fail_errno (fail, r, "Cannot limit the container's processes");
+  return r == 0 || needs_no_limit (plan, r)
+         || lodge_fail_errno (fail, r, "Cannot limit the container's processes");
 }
 
 static bool

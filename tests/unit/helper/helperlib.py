@@ -211,7 +211,7 @@ class Container:
 
     def enter_cgroup(self):
         path = "/sys/fs/cgroup/lodge-test-%s/libvirt" % self.uuid
-        os.makedirs(path)
+        os.makedirs(path, exist_ok=True)
         with open(path + "/cgroup.procs", "w", encoding="ascii") as stream:
             stream.write("0")
 

@@ -265,6 +265,25 @@ def test_restart_after_a_crash(container):
     equal(container.facts()["pid"] == first, False)
 
 
+def test_init_goes_on_when_nobody_answers(container):
+    container.hook("release")
+    container.wait_end()
+    equal(container.hook("prepare").returncode, 0)
+    os.unlink(container.control + "/init.sock")
+    container.start()
+    init = "/proc/%d/task/%d/children" % (container.child, container.child)
+
+    def runs_shell():
+        with open(init, encoding="ascii") as stream:
+            pids = stream.read().split()
+        if not pids:
+            return False
+        with open("/proc/%s/cmdline" % pids[0], encoding="utf-8") as stream:
+            return stream.read().startswith("/bin/sh")
+    wait_for(runs_shell, "the container's init does not run")
+    equal(container.facts(), None)
+
+
 def run_tests(container):
     tests = [(n, f) for n, f in globals().items() if n.startswith("test_") and callable(f)]
     print("1..%d" % len(tests), flush=True)
