@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <signal.h>
+#include <string.h>
 
 #include "lodge-lxc-end.h"
+#include "lodge-name.h"
 #include "lodge-virt-error.h"
 
 /* From libvirt's word that it started until lodge-init has shaken hands; the machine may be busy
@@ -16,6 +18,7 @@
 #define KILL_SECONDS      30
 /* How often to ask when an event may have been lost, and to look at a cancellable. */
 #define POLL_MS          250
+#define ENTERING_POLL_MS 1
 #define CONSOLE_TAIL_MAX 400
 
 static gint64
@@ -26,70 +29,124 @@ deadline_in (gint64 milliseconds)
 
 /* ---- power on ---- */
 
+/* One attempt to start a container. */
+typedef struct
+{
+  LodgeLxcDriver *driver;
+  virDomainPtr domain;
+  const char *uuid;
+  const char *name;
+  const LodgeLxcPaths *paths;
+  char *log_path;
+  gint64 log_start; /* what the console said before is not about this start */
+  gint64 deadline;
+  GCancellable *cancellable;
+} Start;
+
+static gint64
+file_size (const char *path)
+{
+  GStatBuf info;
+  return g_stat (path, &info) == 0 ? info.st_size : 0;
+}
+
 /* The last words on the console: most starts that fail do so after libvirt has called it one. */
 static char *
-console_tail (const LodgeLxcPaths *paths)
+console_tail (const Start *start)
 {
-  g_autofree char *path = g_build_filename (paths->instance, "console.log", NULL);
   g_autofree char *text = NULL;
   gsize size;
-  if (!g_file_get_contents (path, &text, &size, NULL))
+  if (!g_file_get_contents (start->log_path, &text, &size, NULL))
     return g_strdup ("");
-  const char *tail = size > CONSOLE_TAIL_MAX ? text + size - CONSOLE_TAIL_MAX : text;
-  g_autofree char *valid = g_utf8_make_valid (tail, -1);
-  for (char *p = valid; *p != '\0'; p++)
-    if (g_ascii_iscntrl (*p))
+  gsize begin = (gsize) start->log_start <= size ? (gsize) start->log_start : 0;
+  if (size - begin > CONSOLE_TAIL_MAX)
+    begin = size - CONSOLE_TAIL_MAX;
+  for (char *p = text + begin; *p != '\0'; p++)
+    if (g_ascii_isspace (*p))
       *p = ' ';
-  return g_strdup (g_strstrip (valid));
+  return lodge_text_escape (g_strstrip (text + begin));
 }
 
 static void
-set_start_error (const LodgeLxcPaths *paths, const char *name, const char *reason, int code,
-                 GError **error)
+set_start_error (const Start *start, const char *reason, int code, GError **error)
 {
-  g_autofree char *tail = console_tail (paths);
-  g_set_error (error, LODGE_ERROR, code, "Container “%s” %s%s%s", name, reason,
+  g_autofree char *tail = console_tail (start);
+  g_set_error (error, LODGE_ERROR, code, "Container “%s” %s%s%s", start->name, reason,
                *tail != '\0' ? "; its console ends with: " : "", tail);
 }
 
-static gboolean
-has_begun (const LodgeLxcPaths *paths)
+typedef enum
+{
+  INIT_ABSENT,   /* no handshake yet */
+  INIT_ENTERING, /* lodge-init has shaken hands and still prepares the container */
+  INIT_RUNS,     /* the image's own init has taken its place */
+} InitStage;
+
+static InitStage
+init_stage (const LodgeLxcPaths *paths)
 {
   g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, -1);
-  return init != NULL;
+  if (init == NULL)
+    return INIT_ABSENT;
+  g_autofree char *own_path = g_build_filename (paths->control, "init", NULL);
+  g_autofree char *exe_path = g_strdup_printf ("/proc/%d/exe", init->pid);
+  GStatBuf own, exe;
+  if (g_stat (exe_path, &exe) < 0)
+    return INIT_ABSENT;
+  if (g_stat (own_path, &own) == 0 && own.st_ino == exe.st_ino && own.st_dev == exe.st_dev)
+    return INIT_ENTERING;
+  return INIT_RUNS;
+}
+
+/* Whether to go on waiting for the init. */
+static gboolean
+check_start (const Start *start, GError **error)
+{
+  if (g_cancellable_is_cancelled (start->cancellable))
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_CANCELLED, "The start of “%s” was cancelled",
+                 start->name);
+  else if (virDomainIsActive (start->domain) != 1)
+    set_start_error (start, "stopped before its init ran", LODGE_ERROR_BACKEND, error);
+  else if (g_get_monotonic_time () > start->deadline)
+    set_start_error (start, "did not start its init in time", LODGE_ERROR_TIMED_OUT, error);
+  else
+    return TRUE;
+  return FALSE;
 }
 
 /* libvirt's success only means that init is about to be executed. */
 static gboolean
-wait_for_init (LodgeLxcDriver *self, virDomainPtr domain, const char *uuid,
-               const LodgeLxcPaths *paths, GCancellable *cancellable, GError **error)
+wait_for_init (const Start *start, GError **error)
 {
-  gint64 end = deadline_in (HANDSHAKE_SECONDS * 1000);
-  const char *name = virDomainGetName (domain);
   for (;;)
     {
-      LodgeLxcMarks seen = lodge_lxc_driver_get_marks (self, uuid);
-      if (has_begun (paths))
+      LodgeLxcMarks seen = lodge_lxc_driver_get_marks (start->driver, start->uuid);
+      InitStage stage = init_stage (start->paths);
+      if (stage == INIT_RUNS)
         return TRUE;
-      if (g_cancellable_is_cancelled (cancellable))
-        {
-          g_set_error (error, LODGE_ERROR, LODGE_ERROR_CANCELLED, "The start of “%s” was cancelled",
-                       name);
-          return FALSE;
-        }
-      if (virDomainIsActive (domain) != 1)
-        {
-          set_start_error (paths, name, "stopped before its init ran", LODGE_ERROR_BACKEND, error);
-          return FALSE;
-        }
-      if (g_get_monotonic_time () > end)
-        {
-          set_start_error (paths, name, "did not start its init in time", LODGE_ERROR_TIMED_OUT,
-                           error);
-          return FALSE;
-        }
-      lodge_lxc_driver_wait (self, uuid, seen, deadline_in (POLL_MS));
+      if (!check_start (start, error))
+        return FALSE;
+      /* It takes a millisecond or two from the handshake to the real init, and nobody tells. */
+      gint64 patience = stage == INIT_ENTERING ? ENTERING_POLL_MS : POLL_MS;
+      lodge_lxc_driver_wait (start->driver, start->uuid, seen, deadline_in (patience));
     }
+}
+
+/* What a hook wrote, without the command line that libvirt puts before it. */
+static void
+shorten_hook_error (const char *name, GError **error)
+{
+  static const char marker[] = "lodge-mount: ";
+  const char *text = error != NULL && *error != NULL ? strstr ((*error)->message, marker) : NULL;
+  if (text == NULL)
+    return;
+  g_autofree char *prefix = g_strconcat (name, ": ", NULL);
+  text += strlen (marker);
+  if (g_str_has_prefix (text, prefix))
+    text += strlen (prefix);
+  char *message = g_strdup_printf ("Cannot start container “%s”: %s", name, text);
+  g_free ((*error)->message);
+  (*error)->message = g_strchomp (message);
 }
 
 static gboolean
@@ -99,6 +156,24 @@ forget_last_run (const LodgeLxcPaths *paths, GError **error)
   if (g_unlink (path) == 0 || errno == ENOENT)
     return TRUE;
   lodge_error_set_errno (error, errno, "Cannot remove %s", path);
+  return FALSE;
+}
+
+static gboolean
+run_start (Start *start, GError **error)
+{
+  start->log_start = file_size (start->log_path);
+  if (virDomainCreate (start->domain) < 0)
+    {
+      lodge_virt_set_error (error, "Cannot start container “%s”", start->name);
+      shorten_hook_error (start->name, error);
+      return FALSE;
+    }
+  start->deadline = deadline_in (HANDSHAKE_SECONDS * 1000);
+  gboolean is_managed = g_file_test (start->paths->plan, G_FILE_TEST_EXISTS);
+  if (!is_managed || wait_for_init (start, error))
+    return TRUE;
+  lodge_lxc_kill (LODGE_DRIVER (start->driver), start->uuid, NULL);
   return FALSE;
 }
 
@@ -120,16 +195,17 @@ lodge_lxc_power_on (LodgeDriver *driver, const char *uuid, GCancellable *cancell
     }
   if (!forget_last_run (paths, error))
     return FALSE;
-  if (virDomainCreate (domain) < 0)
-    {
-      lodge_virt_set_error (error, "Cannot start container “%s”", name);
-      return FALSE;
-    }
-  gboolean is_managed = g_file_test (paths->plan, G_FILE_TEST_EXISTS);
-  if (!is_managed || wait_for_init (self, domain, uuid, paths, cancellable, error))
-    return TRUE;
-  lodge_lxc_kill (driver, uuid, NULL);
-  return FALSE;
+  g_autofree char *log_path = g_build_filename (paths->instance, "console.log", NULL);
+  Start start = {
+    .driver = self,
+    .domain = domain,
+    .uuid = uuid,
+    .name = name,
+    .paths = paths,
+    .log_path = log_path,
+    .cancellable = cancellable,
+  };
+  return run_start (&start, error);
 }
 
 /* ---- power off ---- */
