@@ -5,10 +5,13 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lodge-io.h"
 #include "lodge-status.h"
 
 #define BLOCK_SIZE         (256 * 1024)
@@ -23,8 +26,8 @@
 
 #define DISK_FLAGS                                                                                 \
   (ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_XATTR     \
-   | ARCHIVE_EXTRACT_UNLINK | ARCHIVE_EXTRACT_SPARSE | ARCHIVE_EXTRACT_SECURE_SYMLINKS             \
-   | ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS)
+   | ARCHIVE_EXTRACT_SPARSE | ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT    \
+   | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS)
 
 typedef struct
 {
@@ -163,6 +166,28 @@ take_metadata (Extraction *self, struct archive_entry *entry)
   return true;
 }
 
+/*
+ * A member that comes twice replaces what came first, also a link, never what the link names.
+ * ARCHIVE_EXTRACT_UNLINK would do it, but takes links away in the middle of a path as well: then a
+ * hostile archive would be unpacked in another shape instead of being refused.
+ */
+static bool
+make_room (Extraction *self, const char *path)
+{
+  struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                          .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+  g_autofree char *parent = g_path_get_dirname (path);
+  g_autofree char *name = g_path_get_basename (path);
+  LODGE_AUTOFD fd = (int) syscall (SYS_openat2, AT_FDCWD, parent, &how, sizeof how);
+
+  if (fd < 0 && errno != ENOENT)
+    return lodge_fail (self->fail, "ImageInvalid",
+                       "%.200s would be unpacked through something that is not a directory", path);
+  if (fd >= 0)
+    unlinkat (fd, name, 0);
+  return true;
+}
+
 static bool
 extract_member (Extraction *self, struct archive_entry *entry, const LodgeMember *member)
 {
@@ -171,6 +196,9 @@ extract_member (Extraction *self, struct archive_entry *entry, const LodgeMember
   if (has_data && archive_entry_size_is_set (entry))
     self->claimed += (uint64_t) archive_entry_size (entry);
   if (!check_volume (self))
+    return false;
+  if (*member->path != '\0' && archive_entry_filetype (entry) != AE_IFDIR
+      && !make_room (self, member->path))
     return false;
   lodge_member_sanitize (entry, member);
   int status = archive_write_header (self->disk, entry);
