@@ -7,15 +7,15 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/syscall.h>
+#include <signal.h>
 
 #include "lodge-fd.h"
 
 #define DEFAULT_MEMORY   (G_GUINT64_CONSTANT (1) << 30)
 #define STATS_PERIOD     5 /* seconds between the balloon's reports */
 #define SPARE_PCIE_PORTS 4
-#define FLUSH_USEC       (2 * G_USEC_PER_SEC)
-#define QEMU_EXIT_MS     10000
+#define QEMU_TERM_MS     2000
+#define QEMU_KILL_MS     10000
 #define PING_SECONDS     2
 #define LIBVIRT_PID_DIR  "/run/libvirt/qemu"
 
@@ -427,78 +427,34 @@ lodge_kvm_find_qemu (const char *name, const char *uuid, pid_t *out_pid)
   return lodge_fd_steal (&pidfd);
 }
 
-typedef struct
+static gboolean
+has_ended (int pidfd, int milliseconds)
 {
-  GMutex lock;
-  GCond changed;
-  gboolean done;
-  virDomainPtr domain;
-} Flush;
+  struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+  int ready;
 
-static void
-flush_clear (gpointer data)
-{
-  Flush *flush = data;
-
-  g_mutex_clear (&flush->lock);
-  g_cond_clear (&flush->changed);
-  virDomainFree (flush->domain);
-}
-
-static gpointer
-flush_thread (gpointer data)
-{
-  Flush *flush = data;
-
-  virDomainSuspend (flush->domain);
-  g_mutex_lock (&flush->lock);
-  flush->done = TRUE;
-  g_cond_signal (&flush->changed);
-  g_mutex_unlock (&flush->lock);
-  g_atomic_rc_box_release_full (flush, flush_clear);
-  return NULL;
+  do
+    ready = poll (&poll_fd, 1, milliseconds);
+  while (ready < 0 && errno == EINTR);
+  return ready > 0;
 }
 
 /*
- * QEMU writes its caches out when the CPUs are stopped: what the guest has written is then in the
- * image, and the process may end in any way.  Bounded: with a monitor that does not answer the
- * guest gets what a power failure would have given it.
+ * Ends the process, so that libvirt's own way (a signal, then a look every 200 ms) finds the work
+ * done.  On SIGTERM QEMU writes its caches out, tells libvirt, which then does not take it for a
+ * crash, and exits within milliseconds; one that cannot gives what a power failure would have.
  */
 static void
-flush_disks (virDomainPtr domain)
-{
-  gint64 deadline = g_get_monotonic_time () + FLUSH_USEC;
-  Flush *flush = g_atomic_rc_box_new0 (Flush);
-
-  g_mutex_init (&flush->lock);
-  g_cond_init (&flush->changed);
-  virDomainRef (domain);
-  flush->domain = domain;
-  g_thread_unref (g_thread_new ("kvm-flush", flush_thread, g_atomic_rc_box_acquire (flush)));
-  g_mutex_lock (&flush->lock);
-  while (!flush->done)
-    if (!g_cond_wait_until (&flush->changed, &flush->lock, deadline))
-      break;
-  g_mutex_unlock (&flush->lock);
-  g_atomic_rc_box_release_full (flush, flush_clear);
-}
-
-/* Takes the process away, so that libvirt's own way (SIGTERM, then looking every 200 ms)
- * finds the work done. */
-static void
-kill_process (virDomainPtr domain, const char *uuid)
+end_process (virDomainPtr domain, const char *uuid)
 {
   pid_t pid = 0;
   g_auto (LodgeFd) pidfd = lodge_kvm_find_qemu (virDomainGetName (domain), uuid, &pid);
 
-  if (pidfd < 0)
+  if (pidfd < 0 || pidfd_send_signal (pidfd, SIGTERM, NULL, 0) < 0
+      || has_ended (pidfd, QEMU_TERM_MS))
     return;
-  flush_disks (domain);
-  if (pidfd_send_signal (pidfd, SIGKILL, NULL, 0) < 0)
-    return;
-  struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
-  while (poll (&poll_fd, 1, QEMU_EXIT_MS) < 0 && errno == EINTR)
-    ;
+  if (pidfd_send_signal (pidfd, SIGKILL, NULL, 0) == 0)
+    has_ended (pidfd, QEMU_KILL_MS);
 }
 
 gboolean
@@ -512,7 +468,7 @@ lodge_kvm_kill (LodgeDriver *driver, const char *uuid, GError **error)
   const char *name = virDomainGetName (domain);
   if (virDomainGetState (domain, &state, NULL, 0) == 0 && state == VIR_DOMAIN_SHUTOFF)
     return TRUE;
-  kill_process (domain, uuid);
+  end_process (domain, uuid);
   /* Also the way to wait until libvirt has cleaned up; it may have done so already, and then a
    * transient domain is gone. */
   if (virDomainDestroyFlags (domain, 0) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID)
