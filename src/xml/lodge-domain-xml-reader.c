@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-/* Not part of the definition: metadata is Lodge's and other tools' own, and a running domain has
- * all the rest that is not. */
-static const char *const fingerprint_skips[] = { "metadata", NULL };
+/* Not part of the definition: metadata is Lodge's and other tools' own, and libvirt's lxc driver
+ * adds <resource> to the inactive definition too when it starts a domain. */
+static const char *const fingerprint_skips[] = { "metadata", "resource", NULL };
 
 static char *
 fingerprint_of (xmlNode *domain)

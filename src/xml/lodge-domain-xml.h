@@ -91,7 +91,7 @@ gboolean lodge_domain_xml_read (const char *xml, LodgeDomainInfo **out_info,
  * @inactive_xml: from virDomainGetXMLDesc() with VIR_DOMAIN_XML_INACTIVE
  *
  * Returns: (transfer full): SHA-256 in hex of the definition, independent of layout and order of
- * attributes, without metadata and id.
+ * attributes, without metadata, id and what libvirt adds when it starts a domain.
  */
 char *lodge_domain_xml_fingerprint (const char *inactive_xml,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -115,7 +115,7 @@ test_fingerprint (void)
   const char *equal[] = {
     "<domain type='lxc' x='1'><name>a</name><memory>1</memory></domain>",
     "<domain x='1' type='lxc' id='3'>\n  <name>a</name>\n  <memory> 1 </memory>\n"
-    "  <metadata><x/></metadata></domain>",
+    "  <metadata><x/></metadata><resource><partition>/machine</partition></resource></domain>",
   };
   const char *other[] = {
     "<domain type='lxc' x='2'><name>a</name><memory>1</memory></domain>",
