@@ -43,13 +43,16 @@ lodge_lxc_driver_get_init (LodgeLxcDriver *self, const char *uuid, GError **erro
 {
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
   LodgeLxcInit *init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
-  if (init == NULL)
-    {
-      g_autofree char *name = lodge_lxc_driver_dup_name (self, uuid);
-      g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE, "Container “%s” does not run",
-                   name);
-    }
-  return init;
+  if (init != NULL)
+    return init;
+  g_autofree char *name = lodge_lxc_driver_dup_name (self, uuid);
+  if (g_file_test (paths->plan, G_FILE_TEST_EXISTS))
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE, "Container “%s” does not run",
+                 name);
+  else
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
+                 "Container “%s” was not made by Lodge, which has no way into it", name);
+  return NULL;
 }
 
 /* Called with the lock held. */

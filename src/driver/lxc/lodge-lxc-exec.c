@@ -5,10 +5,15 @@
  */
 #include "lodge-lxc-exec.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lodge-fd.h"
+
+#define EXEC_CGROUP "lodge-exec"
 
 struct _LodgeLxcProcess
 {
@@ -168,10 +173,25 @@ add_strings (LodgeHelper *helper, const char *key, const char *const *strings)
     lodge_helper_add (helper, key, *strings);
 }
 
+/* Below the container's cgroup: in cgroup2 only leaves hold processes.  Passed as a descriptor,
+ * because on hybrid hosts lodge-enter would have to make a mount to get there. */
+static void
+add_cgroup (LodgeHelper *helper, const LodgeLxcInit *init)
+{
+  g_auto (LodgeFd) cgroup = lodge_lxc_cgroup_open (init, NULL);
+  if (cgroup < 0 || (mkdirat (cgroup, EXEC_CGROUP, 0755) < 0 && errno != EEXIST))
+    return;
+  g_auto (LodgeFd) leaf
+      = openat (cgroup, EXEC_CGROUP, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (leaf >= 0)
+    lodge_helper_add_fd (helper, "cgroup", leaf);
+}
+
 static LodgeHelper *
 make_request (LodgeLxcDriver *self, const LodgeLxcInit *init, const LodgeExecRequest *request)
 {
   LodgeHelper *helper = lodge_lxc_enter_new (self, "exec", init);
+  add_cgroup (helper, init);
   add_strings (helper, "arg", request->argv);
   add_strings (helper, "env", request->environment);
   if (request->user != NULL && *request->user != '\0')

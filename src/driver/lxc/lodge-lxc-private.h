@@ -74,8 +74,8 @@ void lodge_lxc_driver_emit_later (LodgeLxcDriver *self, LodgeDomainEvent event, 
 /** The places of the container.  (transfer full) Any thread. */
 LodgeLxcPaths *lodge_lxc_driver_paths (LodgeLxcDriver *self, const char *uuid);
 
-/** The running container, or NULL with INVALID_STATE naming it; not for longer than the driver.
- * Any thread. */
+/** The running container; not for longer than the driver.  NULL with INVALID_STATE when it does
+ * not run, NOT_SUPPORTED when it is not Lodge's.  Any thread. */
 LodgeLxcInit *lodge_lxc_driver_get_init (LodgeLxcDriver *self, const char *uuid, GError **error);
 
 /** What has happened so far.  Any thread. */
