@@ -269,7 +269,7 @@ ended (LodgeJob *job)
   LodgeInstance *instance = job->instance;
 
   if (job->error == NULL && wants_start (job) && instance->present)
-    instance->observed = LODGE_STATE_RUNNING;
+    lodge_reconcile_set_state (job->manager, instance, LODGE_STATE_RUNNING);
   lodge_instance_set_transient (instance, -1);
   if (instance->record == LODGE_RECORD_READY)
     lodge_reconcile_look_up (job->manager, instance->uuid);

@@ -234,25 +234,31 @@ ended (LodgeJob *job)
   lodge_reconcile_look_up (job->manager, job->instance->uuid);
 }
 
-/* The drivers return when libvirt has reported the state, so it need not be read again. */
+/* The drivers return when libvirt has reached the state: who waits for the job sees it at once. */
+static void
+settle (LodgeJob *job, LodgeState state)
+{
+  if (job->error == NULL && job->instance->present)
+    lodge_reconcile_set_state (job->manager, job->instance, state);
+  ended (job);
+}
+
 static void
 ended_stopped (LodgeJob *job)
 {
-  if (job->error == NULL && job->instance->present)
-    {
-      job->instance->observed = LODGE_STATE_STOPPED;
-      job->instance->booted = FALSE;
-      job->instance->started_at = 0;
-    }
-  ended (job);
+  settle (job, LODGE_STATE_STOPPED);
 }
 
 static void
 ended_running (LodgeJob *job)
 {
-  if (job->error == NULL && job->instance->present)
-    job->instance->observed = LODGE_STATE_RUNNING;
-  ended (job);
+  settle (job, LODGE_STATE_RUNNING);
+}
+
+static void
+ended_paused (LodgeJob *job)
+{
+  settle (job, LODGE_STATE_PAUSED);
 }
 
 #define STEP_POWER_ON                                                                              \
@@ -303,8 +309,9 @@ const LodgeJobKind lodge_job_kind_start = KIND ("instance-start", start_steps, T
 const LodgeJobKind lodge_job_kind_stop = KIND ("instance-stop", stop_steps, TRUE, ended_stopped);
 const LodgeJobKind lodge_job_kind_restart
     = KIND ("instance-restart", restart_steps, TRUE, ended_running);
-const LodgeJobKind lodge_job_kind_pause = KIND ("instance-pause", pause_steps, FALSE, ended);
-const LodgeJobKind lodge_job_kind_resume = KIND ("instance-resume", resume_steps, FALSE, ended);
+const LodgeJobKind lodge_job_kind_pause = KIND ("instance-pause", pause_steps, FALSE, ended_paused);
+const LodgeJobKind lodge_job_kind_resume
+    = KIND ("instance-resume", resume_steps, FALSE, ended_running);
 const LodgeJobKind lodge_job_kind_rename = KIND ("instance-rename", rename_steps, FALSE, ended);
 
 /* ---- what the manager offers ---- */

@@ -59,6 +59,8 @@ void lodge_reconcile_stop (LodgeManager *self);
 /** Applies what libvirt says of one domain; (nullable) @info: it has none. */
 void lodge_reconcile_apply (LodgeManager *self, const char *uuid, LodgeKind kind,
                             const LodgeDomainInfo *info);
+/** Notes a state that a driver has just brought about; the domain is read again soon. */
+void lodge_reconcile_set_state (LodgeManager *self, LodgeInstance *instance, LodgeState state);
 /** Reads one domain again, soon. */
 void lodge_reconcile_look_up (LodgeManager *self, const char *uuid);
 /** The addresses that are known without asking the guest. */

@@ -93,6 +93,19 @@ set_observed (LodgeManager *self, LodgeInstance *instance, LodgeState state, gin
     lodge_manager_emit_event (self, "instance-state", instance, NULL);
 }
 
+void
+lodge_reconcile_set_state (LodgeManager *self, LodgeInstance *instance, LodgeState state)
+{
+  if (state == LODGE_STATE_STOPPED)
+    {
+      set_observed (self, instance, state, -1);
+      return;
+    }
+  /* The id of a new boot comes with the reading. */
+  instance->observed = state;
+  lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_STATE);
+}
+
 static LodgeInstance *
 add_foreign (LodgeManager *self, const LodgeDomainInfo *info)
 {
