@@ -101,9 +101,12 @@ lodge_reconcile_set_state (LodgeManager *self, LodgeInstance *instance, LodgeSta
       set_observed (self, instance, state, -1);
       return;
     }
+  if (instance->observed == state)
+    return;
   /* The id of a new boot comes with the reading. */
   instance->observed = state;
   lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_STATE);
+  lodge_manager_emit_event (self, "instance-state", instance, NULL);
 }
 
 static LodgeInstance *
