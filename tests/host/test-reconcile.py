@@ -43,9 +43,12 @@ def test_virsh_start():
     wait_for(lambda: lodge("exec", NAME, "--", "true", check=False).returncode == 0, 5, "no exec")
 
 
-def test_virsh_shutdown():
-    virsh(LXC, "shutdown", NAME)
-    within("stopped", seconds=15)
+def test_virsh_suspend_and_resume():
+    virsh(LXC, "suspend", NAME)
+    within("paused")
+    virsh(LXC, "resume", NAME)
+    within("running")
+    lodge("stop", "--force", NAME)
 
 
 def test_a_title_set_with_virsh_is_kept():
