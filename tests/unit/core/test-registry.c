@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <glib/gstdio.h>
+#include <string.h>
+
+#include "lodge-fd.h"
+#include "lodge-registry.h"
+
+#define UUID_A "0b4c2f64-6f1d-4c6c-9d2c-9b4b8d1f3a10"
+#define UUID_B "1b4c2f64-6f1d-4c6c-9d2c-9b4b8d1f3a10"
+
+typedef struct
+{
+  char *dir;
+  LodgeSqliteStore *store;
+  LodgeRegistry *registry;
+  LodgeJournalRow *row;
+} Fixture;
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  f->dir = g_dir_make_tmp ("lodge-registry-XXXXXX", NULL);
+  f->store = lodge_sqlite_store_open (f->dir, &error);
+  g_assert_no_error (error);
+  f->registry = lodge_registry_new ();
+  f->row = g_new0 (LodgeJournalRow, 1);
+  f->row->operation = g_strdup ("test");
+  g_assert_true (lodge_journal_add (f->store, f->row, &error));
+  g_assert_no_error (error);
+}
+
+static void
+tear_down (Fixture *f, gconstpointer data)
+{
+  lodge_journal_row_free (f->row);
+  lodge_registry_free (f->registry);
+  g_object_unref (f->store);
+  g_assert_true (lodge_tree_remove (f->dir, NULL));
+  g_free (f->dir);
+}
+
+static LodgeInstance *
+make (const char *uuid, const char *name)
+{
+  LodgeInstance *instance = lodge_instance_new (uuid, name, LODGE_KIND_CONTAINER);
+
+  instance->record = LODGE_RECORD_READY;
+  instance->idmap_base = 0x70000000u;
+  instance->image_alias = g_strdup ("debian/12");
+  instance->address = g_strdup ("10.87.1.1");
+  g_hash_table_insert (instance->config, g_strdup ("limits.memory"), g_strdup ("200MiB"));
+  return instance;
+}
+
+static void
+test_round_trip (Fixture *f, gconstpointer data)
+{
+  g_autoptr (LodgeInstance) instance = make (UUID_A, "web");
+  g_autofree char *json = lodge_instance_to_json (instance);
+  g_autoptr (LodgeInstance) again = lodge_instance_from_json (json, NULL);
+  g_autofree char *json_again = lodge_instance_to_json (again);
+
+  g_assert_cmpstr (json, ==, json_again);
+  g_assert_cmpint (again->record, ==, LODGE_RECORD_READY);
+}
+
+/* Row B02: a broken record is an error that names the instance, never a crash or a guess. */
+static void
+test_broken (Fixture *f, gconstpointer data)
+{
+  static const char *const bad[]
+      = { "{}",
+          "[]",
+          "",
+          "{\"version\":1}",
+          "{\"version\":2,\"uuid\":\"" UUID_A "\"}",
+          "{\"version\":1,\"uuid\":\"../x\",\"name\":\"a\",\"kind\":\"vm\",\"record\":\"ready\"}",
+          "{\"version\":1,\"uuid\":\"" UUID_A "\",\"name\":null,\"kind\":\"vm\"}",
+          "{\"version\":1,\"uuid\":\"" UUID_A "\",\"name\":\"a\",\"kind\":7,\"record\":\"ready\"}",
+          "{\"version\":1,\"uuid\":\"" UUID_A
+          "\",\"name\":\"a\",\"kind\":\"vm\",\"record\":\"x\"}" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (GError) error = NULL;
+
+      g_assert_null (lodge_instance_from_json (bad[i], &error));
+      g_assert_error (error, LODGE_ERROR, LODGE_ERROR_STORE);
+    }
+}
+
+static void
+test_commit (Fixture *f, gconstpointer data)
+{
+  g_autoptr (LodgeInstance) web = make (UUID_A, "web");
+  g_autoptr (LodgeInstance) same_name = make (UUID_B, "web");
+  g_autoptr (LodgeRegistry) reloaded = lodge_registry_new ();
+  g_autoptr (GError) error = NULL;
+
+  same_name->idmap_base = 0x70010000u;
+  g_assert_true (lodge_registry_commit_new (f->store, web, f->row, &error));
+  g_assert_false (lodge_registry_commit_new (f->store, same_name, f->row, &error));
+  g_assert_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS);
+  g_clear_error (&error);
+
+  /* Undoing the one that failed must not take the other's name. */
+  g_assert_true (lodge_registry_commit_delete (f->store, same_name, f->row, &error));
+  g_assert_true (lodge_registry_load (reloaded, LODGE_STORE (f->store), &error));
+  g_assert_no_error (error);
+  g_assert_nonnull (lodge_registry_get_by_name (reloaded, "web"));
+  g_assert_false (lodge_registry_commit_new (f->store, same_name, f->row, NULL));
+
+  g_assert_true (lodge_registry_commit_delete (f->store, web, f->row, &error));
+  g_assert_true (lodge_registry_commit_delete (f->store, web, f->row, &error));
+  g_assert_true (lodge_registry_commit_new (f->store, same_name, f->row, &error));
+  g_assert_no_error (error);
+}
+
+static void
+test_rename (Fixture *f, gconstpointer data)
+{
+  g_autoptr (LodgeInstance) web = make (UUID_A, "web");
+  g_autoptr (LodgeInstance) db = make (UUID_B, "db");
+  g_autoptr (LodgeRegistry) reloaded = lodge_registry_new ();
+
+  db->idmap_base = 0x70010000u;
+  lodge_registry_add (f->registry, web);
+  lodge_registry_add (f->registry, db);
+  g_assert_true (lodge_registry_commit_new (f->store, web, f->row, NULL));
+  g_assert_true (lodge_registry_commit_new (f->store, db, f->row, NULL));
+  g_assert_false (lodge_registry_commit_rename (f->store, web, "db", f->row, NULL));
+  g_assert_cmpstr (web->name, ==, "web");
+  g_assert_true (lodge_registry_commit_rename (f->store, web, "www", f->row, NULL));
+  lodge_registry_rename (f->registry, web, "www");
+  g_assert_null (lodge_registry_get_by_name (f->registry, "web"));
+  g_assert_true (lodge_registry_get_by_name (f->registry, "www") == web);
+  g_assert_true (lodge_registry_load (reloaded, LODGE_STORE (f->store), NULL));
+  g_assert_null (lodge_registry_get_by_name (reloaded, "web"));
+  g_assert_nonnull (lodge_registry_get_by_name (reloaded, "www"));
+}
+
+/* Rows I01 and I02: ranges never overlap, and never reach the host's own ids. */
+static void
+test_idmaps (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
+
+  for (guint i = 0; i < 300; i++)
+    {
+      g_autofree char *uuid = g_uuid_string_random ();
+      g_autofree char *name = g_strdup_printf ("c%u", i);
+      g_autoptr (LodgeInstance) instance = make (uuid, name);
+
+      instance->idmap_base = lodge_registry_pick_idmap (f->registry, NULL);
+      g_assert_cmpuint (instance->idmap_base, >=, 0x70000000u);
+      g_assert_cmpuint (instance->idmap_base, <=, 0x7fff0000u);
+      g_assert_cmpuint (instance->idmap_base % LODGE_IDMAP_COUNT, ==, 0);
+      g_assert_true (g_hash_table_add (seen, GUINT_TO_POINTER (instance->idmap_base)));
+      lodge_registry_add (f->registry, instance);
+    }
+}
+
+/* A foreign VM and a container may have one name: each is found, by UUID at the least. */
+static void
+test_same_name (Fixture *f, gconstpointer data)
+{
+  g_autoptr (LodgeInstance) first = make (UUID_A, "web");
+  g_autoptr (LodgeInstance) second = make (UUID_B, "web");
+  g_autoptr (GPtrArray) all = NULL;
+
+  lodge_registry_add (f->registry, first);
+  lodge_registry_add (f->registry, second);
+  g_assert_true (lodge_registry_get_by_name (f->registry, "web") == first);
+  all = lodge_registry_list (f->registry);
+  g_assert_cmpuint (all->len, ==, 2);
+  lodge_registry_remove (f->registry, first);
+  g_assert_true (lodge_registry_get_by_name (f->registry, "web") == second);
+  lodge_registry_remove (f->registry, second);
+  g_assert_null (lodge_registry_get_by_name (f->registry, "web"));
+}
+
+#define ADD(path, func) g_test_add (path, Fixture, NULL, set_up, func, tear_down)
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  ADD ("/registry/round-trip", test_round_trip);
+  ADD ("/registry/broken", test_broken);
+  ADD ("/registry/commit", test_commit);
+  ADD ("/registry/rename", test_rename);
+  ADD ("/registry/idmaps", test_idmaps);
+  ADD ("/registry/same-name", test_same_name);
+  return g_test_run ();
+}
