@@ -4,6 +4,7 @@
 
 #include "lodge-build.h"
 #include "lodge-convert.h"
+#include "lodge-guest-session.h"
 #include "lodge-status.h"
 #include "lodge/lodge-helper-protocol.h"
 
@@ -14,6 +15,7 @@ static const struct
 } OPERATIONS[] = {
   { "build", lodge_build_run },
   { "convert", lodge_convert_run },
+  { "files-guestfs", lodge_guest_session_run },
 };
 
 int

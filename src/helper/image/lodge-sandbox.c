@@ -271,7 +271,7 @@ enter_root (const LodgeSandbox *sandbox, int staging_mount, int userns_fd, Lodge
   if (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
     return refuse (fail, "make its mounts private");
   /* Any directory will do to hang the new root on: nobody else sees this namespace. */
-  if (mount ("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=64m") < 0
+  if (mount ("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=256m") < 0
       || chdir ("/tmp") < 0)
     return refuse (fail, "make its root");
   static const char *const PLACES[]
