@@ -11,6 +11,7 @@
 #include "lodge-file-remote.h"
 #include "lodge-i18n.h"
 #include "lodge-keys.h"
+#include "lodge-name.h"
 #include "lodge-output.h"
 #include "lodge-rows.h"
 
@@ -21,12 +22,23 @@ typedef struct
   const char *prefix; /* goes before each candidate: "--kind=" */
 } Completion;
 
+/* A foreign domain or a guest may have chosen the name, and the shell is going to put it into a
+ * command line: nothing but what needs no quotes. */
+static gboolean
+is_plain_word (const char *word)
+{
+  for (; *word != '\0'; word++)
+    if (!g_ascii_isalnum (*word) && strchr ("-_./:+=@,%", *word) == NULL)
+      return FALSE;
+  return TRUE;
+}
+
 static void
 offer (const Completion *completion, const char *candidate, const char *description)
 {
-  g_autofree char *safe = g_strdup (description != NULL ? description : "");
+  g_autofree char *safe = lodge_text_escape (description != NULL ? description : "");
 
-  if (!g_str_has_prefix (candidate, completion->word))
+  if (!g_str_has_prefix (candidate, completion->word) || !is_plain_word (candidate))
     return;
   printf ("%s%s", completion->prefix, candidate);
   if (safe[0] != '\0')
@@ -55,9 +67,6 @@ offer_instances (const Completion *completion, const char *state, const char *su
       g_variant_lookup (rows->pdata[i], "name", "&s", &name);
       g_variant_lookup (rows->pdata[i], "state", "&s", &its_state);
       if (state != NULL && strcmp (state, its_state) != 0)
-        continue;
-      /* A foreign domain may have any name; one with spaces cannot be completed. */
-      if (strpbrk (name, " \t\n\\'\"$`") != NULL)
         continue;
       g_autofree char *candidate = g_strconcat (name, suffix, NULL);
       offer (completion, candidate, its_state);
@@ -140,10 +149,6 @@ offer_remote_files (const Completion *completion)
       const LodgeFilesAnswer *entry = entries->pdata[i];
       g_autofree char *candidate = NULL;
 
-      /* The guest chose these names, and the shell is going to put them into a command line. */
-      if (strpbrk (entry->text, " \t\n\\'\"$`;&|<>()*?[]#~!{}") != NULL
-          || !g_str_is_ascii (entry->text))
-        continue;
       candidate
           = g_strconcat (folder, entry->text, entry->type == LODGE_FILES_TYPE_DIR ? "/" : "", NULL);
       offer (completion, candidate, NULL);

@@ -190,18 +190,6 @@ run_session (LodgeCli *cli, const LodgeArgs *args, gboolean tty, GError **error)
   return lodge_exec_session_run (cli, &session, error);
 }
 
-/* Errors of a usage that is wrong, and of a name that is, keep their own exit codes?  No: a script
- * that looks at $? must be able to tell the program's codes from Lodge's. */
-static gboolean
-run_and_map (LodgeCli *cli, const LodgeArgs *args, gboolean tty, GError **error)
-{
-  if (run_session (cli, args, tty, error))
-    return TRUE;
-  if (cli->exit_status == 0)
-    cli->exit_status = 125;
-  return FALSE;
-}
-
 gboolean
 lodge_cmd_exec (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
@@ -217,11 +205,11 @@ lodge_cmd_exec (LodgeCli *cli, const LodgeArgs *args, GError **error)
     tty = TRUE;
   if (lodge_args_flag (args, "no-tty"))
     tty = FALSE;
-  return run_and_map (cli, args, tty, error);
+  return run_session (cli, args, tty, error);
 }
 
 gboolean
 lodge_cmd_shell (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
-  return run_and_map (cli, args, isatty (STDIN_FILENO) && isatty (STDOUT_FILENO), error);
+  return run_session (cli, args, isatty (STDIN_FILENO) && isatty (STDOUT_FILENO), error);
 }

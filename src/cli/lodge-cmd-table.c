@@ -320,6 +320,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "exec",
       .group = LODGE_GROUP_INSIDE,
+      .flags = LODGE_CMD_STATUS,
       .summary = N_("Run a program in an instance"),
       .description = N_ (
           "The exit status is that of the program, 128 more than the signal that ended it, or 125 "
@@ -337,6 +338,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "shell",
       .group = LODGE_GROUP_INSIDE,
+      .flags = LODGE_CMD_STATUS,
       .summary = N_("Log in to an instance"),
       .description = N_ ("A login shell of root, or of --user. It ends with “exit” or Ctrl-D."),
       .examples = "lodge shell web\nlodge shell --user www-data web",

@@ -208,5 +208,10 @@ lodge_cmd_run (LodgeCli *cli, const char *const *words, GError **error)
   lodge_cmd_option_tables (cmd, tables);
   g_autoptr (LodgeArgs) args
       = lodge_args_parse (usage, cmd->arguments, tables, (const char *const *) rest->pdata, error);
-  return args != NULL && run_parsed (cli, cmd, args, error);
+  if (args != NULL && run_parsed (cli, cmd, args, error))
+    return TRUE;
+  /* A script that looks at $? can tell the guest's program from Lodge. */
+  if ((cmd->flags & LODGE_CMD_STATUS) && cli->exit_status == 0)
+    cli->exit_status = 125;
+  return FALSE;
 }

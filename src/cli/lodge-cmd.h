@@ -24,6 +24,9 @@ typedef enum
 #define LODGE_CMD_HIDDEN (1u << 0) /* not in help, completion, or the man page */
 #define LODGE_CMD_OUTPUT (1u << 1) /* has the options of lodge_output_options */
 
+/* Ends with the status of a guest's program, thus with 125 when Lodge itself failed. */
+#define LODGE_CMD_STATUS (1u << 2)
+
 struct _LodgeCmd
 {
   const char *name;        /* "image-list"; "image list" is the same */

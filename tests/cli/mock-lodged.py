@@ -315,9 +315,8 @@ class Mock:
         invocation.return_value(GLib.Variant("(o)", (job.path,)))
 
     def images_Import(self, path, parameters, invocation):
-        fds = invocation.get_message().get_unix_fd_list()
-        fd = fds.get(parameters.unpack()[0]["file"])
-        with os.fdopen(fd, "rb") as stream:
+        fds = invocation.get_message().get_unix_fd_list().steal_fds()
+        with os.fdopen(fds[parameters.unpack()[0]["file"]], "rb") as stream:
             size = len(stream.read())
         job = self.new_job("image-import", "Importing", 10,
                            result=row(image=GLib.Variant("o", self.image_path),
@@ -428,10 +427,14 @@ class Mock:
 
     def instance_Exec(self, path, parameters, invocation):
         user, argv, environment, options = parameters.unpack()
+        given = invocation.get_message().get_unix_fd_list()
+        # The list would keep the caller's pipes open for as long as Python keeps the message.
+        given = given.steal_fds() if given else []
         if self.instance_at(path).state != "running":
+            for fd in given:
+                os.close(fd)
             raise Failure("InvalidState", "%s is not running.\nstart it with “lodge start %s”"
                           % (self.instance_at(path).name, self.instance_at(path).name))
-        given = invocation.get_message().get_unix_fd_list()
         out, streams, files = Gio.UnixFDList.new(), {}, []
         if options.get("tty"):
             master, slave = os.openpty()
@@ -440,7 +443,7 @@ class Mock:
             os.close(master)
         for index, name in enumerate(("stdin", "stdout", "stderr") if not files else ()):
             if name in options:
-                files.append(given.get(options[name]))
+                files.append(given[options[name]])
                 continue
             ends = os.pipe()
             mine, theirs = ends if index == 0 else (ends[1], ends[0])

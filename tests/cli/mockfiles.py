@@ -121,7 +121,10 @@ def answer(sock, root, request, fd):
 
 def serve_files(sock, root):
     while True:
-        request, ancillary, _, _ = sock.recvmsg(16384, socket.CMSG_SPACE(4))
+        try:
+            request, ancillary, _, _ = sock.recvmsg(16384, socket.CMSG_SPACE(4))
+        except ConnectionError:
+            return
         if not request:
             return
         fds = array.array("i")
