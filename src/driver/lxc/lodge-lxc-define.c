@@ -49,6 +49,32 @@ check_name (virConnectPtr connection, const char *name, const char *uuid, GError
   return FALSE;
 }
 
+static gboolean
+is_managed (virDomainPtr domain)
+{
+  char *xml = virDomainGetXMLDesc (domain, VIR_DOMAIN_XML_INACTIVE);
+  LodgeDomainInfo *info = NULL;
+  gboolean is_read = xml != NULL && lodge_domain_xml_read (xml, &info, NULL);
+  free (xml);
+  if (!is_read)
+    return FALSE;
+  g_autoptr (LodgeDomainInfo) owner = info;
+  return info->managed;
+}
+
+/* A domain of somebody else is never replaced, whatever its UUID. */
+static gboolean
+check_owner (virConnectPtr connection, const LodgeDomainSpec *spec, GError **error)
+{
+  g_autoptr (virDomain) domain = virDomainLookupByUUIDString (connection, spec->uuid);
+  if (domain == NULL || is_managed (domain))
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,
+               "There is already a container with the UUID %s in libvirt, which is not Lodge's",
+               spec->uuid);
+  return FALSE;
+}
+
 /* Without VIR_DOMAIN_DEFINE_VALIDATE: libvirt would read its whole schema for each domain, which
  * costs more than all the rest; the tests hold what we write against the schema. */
 static gboolean
@@ -71,7 +97,7 @@ lodge_lxc_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *o
     return FALSE;
   g_autoptr (virConnect) connection = lodge_virt_connection_acquire (self->connection, error);
   if (connection == NULL || !check_name (connection, spec->name, spec->uuid, error)
-      || !lodge_lxc_plan_write (spec, paths, error)
+      || !check_owner (connection, spec, error) || !lodge_lxc_plan_write (spec, paths, error)
       || !define_xml (connection, spec->name, xml, error))
     return FALSE;
   lodge_lxc_driver_set_name (self, spec->uuid, spec->name);
@@ -146,6 +172,13 @@ undefine_domain (LodgeLxcDriver *self, const char *uuid, GError **error)
   if (virDomainIsActive (domain) == 1)
     {
       g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE, "Container “%s” runs", name);
+      return FALSE;
+    }
+  g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
+  if (!g_file_test (paths->plan, G_FILE_TEST_EXISTS) && !is_managed (domain))
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
+                   "Container “%s” was not made by Lodge and is left alone", name);
       return FALSE;
     }
   if (virDomainUndefine (domain) == 0 || lodge_virt_error_is (VIR_ERR_NO_DOMAIN))

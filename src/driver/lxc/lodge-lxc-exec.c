@@ -253,6 +253,13 @@ int
 lodge_lxc_open_console (LodgeDriver *driver, const char *uuid, GError **error)
 {
   LodgeLxcDriver *self = LODGE_LXC_DRIVER (driver);
+  g_autoptr (GError) local_error = NULL;
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_driver_get_init (self, uuid, &local_error);
+  if (g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_INVALID_STATE))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return -1;
+    }
   LodgeLxcGuest *guest = lodge_lxc_guest_get (self, uuid);
   int fd = lodge_lxc_console_add_client (guest->console, error);
   /* Somebody else's container, or one whose terminal is not known yet. */

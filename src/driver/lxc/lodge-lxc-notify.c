@@ -254,6 +254,9 @@ on_ttys_found (GObject *source, GAsyncResult *result, gpointer user_data)
       g_debug ("no consoles: %s", error->message);
       return;
     }
+  /* It does not run, or has no terminal: nobody shall wait for one. */
+  if (request->uuid != NULL && !g_hash_table_contains (ttys, request->uuid))
+    lodge_lxc_console_detach (lodge_lxc_guest_get (self, request->uuid)->console);
   GHashTableIter iter;
   gpointer uuid, tty;
   g_hash_table_iter_init (&iter, ttys);
