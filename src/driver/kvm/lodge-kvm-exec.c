@@ -34,22 +34,23 @@
 #define FIFO_WAIT_USEC 5000
 #define HANG_UP_USEC   (2 * G_USEC_PER_SEC)
 
+/* Nothing is forked in it that need not be: a fork costs milliseconds in an emulated machine. */
 static const char exec_script[]
-    = "umask 077\n"
-      "D=$1 m=$2; shift 2\n"
-      "mkdir \"$D\" || exit 125\n"
-      "[ \"$m\" = fifo ] && { mkfifo \"$D/0\" || exit 125; }\n"
-      ": >\"$D/1\"; : >\"$D/2\"\n"
-      "enter() { read -r p x </proc/self/stat; echo \"$p\" >\"$D/p\"; umask 022\n" LODGE_KVM_ENTER
+    = "exec 4>&2 2>/dev/null\n"
+      "umask 077\n"
+      "F=$1 m=$2; shift 2\n"
+      "set -C; : >\"$F.1\" || exit 125; set +C; : >\"$F.2\"\n"
+      "[ \"$m\" != fifo ] || mkfifo \"$F.0\" || exit 125\n"
+      "enter() { read -r p x </proc/self/stat; echo \"$p\" >\"$F.p\"; umask 022\n" LODGE_KVM_ENTER
       "}\n"
       "case $m in\n"
-      "fifo) (enter \"$@\") <\"$D/0\" >\"$D/1\" 2>\"$D/2\";;\n"
-      "*) (enter \"$@\") >\"$D/1\" 2>\"$D/2\";;\n"
+      "fifo) (exec 4>&-; enter \"$@\") <\"$F.0\" >\"$F.1\" 2>\"$F.2\";;\n"
+      "*) (exec 4>&-; enter \"$@\") >\"$F.1\" 2>\"$F.2\";;\n"
       "esac\n"
       "r=$?\n"
-      "[ -s \"$D/1\" ] && head -c " G_STRINGIFY (
-          OUTPUT_SHORT) " \"$D/1\"\n"
-                        "[ -s \"$D/2\" ] && head -c " G_STRINGIFY (OUTPUT_SHORT) " \"$D/2\" >&2\n"
+      "[ -s \"$F.1\" ] && head -c " G_STRINGIFY (
+          OUTPUT_SHORT) " \"$F.1\"\n"
+                        "[ -s \"$F.2\" ] && head -c " G_STRINGIFY (OUTPUT_SHORT) " \"$F.2\" >&4\n"
                                                                                  "exit $r\n";
 
 typedef struct
@@ -58,13 +59,13 @@ typedef struct
   gint64 handle; /* in the guest; -1: not open */
   guint64 done;  /* bytes that the client has */
   guint64 punched;
-  const char *file; /* in the guest's directory */
+  const char *file; /* what follows the prefix */
 } Output;
 
 typedef struct
 {
   LodgeKvmSession *session;
-  char *directory; /* in the guest */
+  char *prefix; /* of the session's files in the guest */
   gint64 pid;
   gint64 started_at;
   Output outputs[2];
@@ -159,10 +160,10 @@ spawn (Exec *self, gboolean *out_fifo, GError **error)
   if (self->input_end && self->input->len > 0)
     input = g_bytes_new (self->input->data, self->input->len);
 
-  const char *const head[] = { "/bin/sh",       "-c",
-                               exec_script,     "lodge",
-                               self->directory, *out_fifo ? "fifo" : "plain",
-                               session->user,   session->cwd != NULL ? session->cwd : "" };
+  const char *const head[] = { "/bin/sh",     "-c",
+                               exec_script,   "lodge",
+                               self->prefix,  *out_fifo ? "fifo" : "plain",
+                               session->user, session->cwd != NULL ? session->cwd : "" };
   for (gsize i = 0; i < G_N_ELEMENTS (head); i++)
     g_ptr_array_add (argv, (gpointer) head[i]);
   for (gsize i = 0; session->argv[i] != NULL; i++)
@@ -172,10 +173,27 @@ spawn (Exec *self, gboolean *out_fifo, GError **error)
                                  (const char *const *) environment, input, TRUE, &self->pid, error);
 }
 
+/* Most of the time the agent is there, and asking it first would cost a message.  Where it did
+ * start the program but was too slow to say so, a second one finds its files and ends. */
+static gboolean
+spawn_patiently (Exec *self, gboolean *out_fifo, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (spawn (self, out_fifo, &local_error))
+    return TRUE;
+  if (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  return lodge_kvm_session_wait_for_agent (self->session, error) && spawn (self, out_fifo, error);
+}
+
 static gboolean
 open_file (Exec *self, const char *file, const char *mode, gint64 *out_handle)
 {
-  g_autofree char *path = g_build_filename (self->directory, file, NULL);
+  g_autofree char *path = g_strconcat (self->prefix, ".", file, NULL);
   g_autoptr (GError) error = NULL;
 
   if (lodge_kvm_agents_file_open (self->session->agents, self->session->uuid, path, mode,
@@ -213,7 +231,7 @@ static void
 feed (Exec *self)
 {
   LodgeKvmSession *session = self->session;
-  g_autofree char *fifo = g_build_filename (self->directory, "0", NULL);
+  g_autofree char *fifo = g_strconcat (self->prefix, ".0", NULL);
   const char *argv[] = { "/bin/sh", "-c", "exec cat >\"$1\"", "lodge", fifo, NULL };
   g_auto (LodgeKvmExit) end = { 0 };
   g_autoptr (GError) error = NULL;
@@ -247,9 +265,9 @@ punch (Exec *self, Output *output)
   if (output->done - output->punched < PUNCH_EVERY)
     return;
   g_autofree char *script
-      = g_strdup_printf ("fallocate -p -o %" G_GUINT64_FORMAT " -l %" G_GUINT64_FORMAT " \"$1/%s\"",
+      = g_strdup_printf ("fallocate -p -o %" G_GUINT64_FORMAT " -l %" G_GUINT64_FORMAT " \"$1.%s\"",
                          output->punched, output->done - output->punched, output->file);
-  lodge_kvm_session_fire (self->session, script, self->directory);
+  lodge_kvm_session_fire (self->session, script, self->prefix);
   output->punched = output->done;
 }
 
@@ -278,7 +296,7 @@ pump_output (Exec *self, Output *output)
       if (!write_to_client (self->session, output->fd, bytes, size))
         {
           output->fd = -1;
-          lodge_kvm_session_kill (self->session, self->directory, SIGPIPE);
+          lodge_kvm_session_kill (self->session, self->prefix, SIGPIPE);
           break;
         }
       punch (self, output);
@@ -303,8 +321,7 @@ static void
 obey (Exec *self, const LodgeKvmWishes *wishes)
 {
   for (guint i = 0; i < wishes->signals->len; i++)
-    lodge_kvm_session_kill (self->session, self->directory,
-                            g_array_index (wishes->signals, int, i));
+    lodge_kvm_session_kill (self->session, self->prefix, g_array_index (wishes->signals, int, i));
 }
 
 /* Waits for the client's input or wishes. */
@@ -356,9 +373,9 @@ exec_clear (Exec *self)
   for (gsize i = 0; i < G_N_ELEMENTS (self->outputs); i++)
     close_handle (self, &self->outputs[i].handle);
   close_handle (self, &self->input_handle);
-  lodge_kvm_session_fire (self->session, "rm -rf \"$1\"", self->directory);
+  lodge_kvm_session_fire (self->session, "rm -f \"$1\".?", self->prefix);
   g_byte_array_unref (self->input);
-  g_free (self->directory);
+  g_free (self->prefix);
 }
 
 /* A program that has been told to hang up may need a moment; its files are wanted until then. */
@@ -367,7 +384,7 @@ wait_for_hang_up (Exec *self)
 {
   gint64 deadline = g_get_monotonic_time () + HANG_UP_USEC;
 
-  lodge_kvm_session_kill (self->session, self->directory, SIGHUP);
+  lodge_kvm_session_kill (self->session, self->prefix, SIGHUP);
   while (g_get_monotonic_time () < deadline)
     {
       g_auto (LodgeKvmExit) end = { 0 };
@@ -389,7 +406,7 @@ run_started (Exec *self)
       if (error == NULL)
         wait_for_hang_up (self);
       else
-        g_message ("a program in '%s' is lost: %s", self->session->name, error->message);
+        g_message ("a program in machine %s is lost: %s", self->session->uuid, error->message);
       lodge_kvm_session_exited (self->session, 125, 0);
       return;
     }
@@ -401,9 +418,8 @@ run_started (Exec *self)
 void
 lodge_kvm_exec_run (LodgeKvmSession *session)
 {
-  g_autofree char *directory = g_strconcat ("/run/lodge-", session->id, NULL);
   Exec self = { .session = session,
-                .directory = g_steal_pointer (&directory),
+                .prefix = g_strconcat (LODGE_KVM_GUEST_PREFIX, session->id, NULL),
                 .outputs = { { .fd = session->stdout_fd, .handle = -1, .file = "1" },
                              { .fd = session->stderr_fd, .handle = -1, .file = "2" } },
                 .input = g_byte_array_new (),
@@ -412,11 +428,11 @@ lodge_kvm_exec_run (LodgeKvmSession *session)
   GError *error = NULL;
   gboolean fifo = FALSE;
 
-  if (!lodge_kvm_session_wait_for_agent (session, &error) || !spawn (&self, &fifo, &error))
+  if (!spawn_patiently (&self, &fifo, &error))
     {
       lodge_kvm_session_failed (session, error);
       g_byte_array_unref (self.input);
-      g_free (self.directory);
+      g_free (self.prefix);
       return;
     }
   self.started_at = g_get_monotonic_time ();

@@ -347,6 +347,10 @@ lodge_kvm_session_failed (LodgeKvmSession *session, GError *error)
 void
 lodge_kvm_session_exited (LodgeKvmSession *session, int exit_status, int term_signal)
 {
+  /* A client that waits for the end of its pipe must not wait for its own LodgeProcess. */
+  lodge_fd_clear (&session->stdin_fd);
+  lodge_fd_clear (&session->stdout_fd);
+  lodge_fd_clear (&session->stderr_fd);
   send_report (session,
                (Report){ .fd = -1, .exit_status = exit_status, .term_signal = term_signal },
                on_exited);
@@ -423,15 +427,15 @@ lodge_kvm_session_fire (LodgeKvmSession *session, const char *script, const char
   g_auto (LodgeKvmExit) end = { 0 };
 
   if (!lodge_kvm_agents_run (session->agents, session->uuid, argv, NULL, 5, &end, &error))
-    g_debug ("a command in '%s' failed: %s", session->name, error->message);
+    g_debug ("a command in machine %s failed: %s", session->uuid, error->message);
 }
 
 void
-lodge_kvm_session_kill (LodgeKvmSession *session, const char *directory, int signum)
+lodge_kvm_session_kill (LodgeKvmSession *session, const char *prefix, int signum)
 {
-  g_autofree char *script = g_strdup_printf ("kill -%d \"$(cat \"$1/p\")\"", signum);
+  g_autofree char *script = g_strdup_printf ("kill -%d \"$(cat \"$1.p\")\"", signum);
 
-  lodge_kvm_session_fire (session, script, directory);
+  lodge_kvm_session_fire (session, script, prefix);
 }
 
 static void

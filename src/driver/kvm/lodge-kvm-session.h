@@ -76,6 +76,7 @@ void lodge_kvm_session_start (LodgeKvmSession *session, GTask *task);
 void lodge_kvm_session_started (LodgeKvmSession *session, int fd);
 /** @error: (transfer full) */
 void lodge_kvm_session_failed (LodgeKvmSession *session, GError *error);
+/** Also closes the client's descriptors. */
 void lodge_kvm_session_exited (LodgeKvmSession *session, int exit_status, int term_signal);
 
 /** What the client asked for since the last call. */
@@ -99,8 +100,14 @@ void lodge_kvm_session_get_wishes (LodgeKvmSession *session, LodgeKvmWishes *out
  */
 gboolean lodge_kvm_session_wait_for_agent (LodgeKvmSession *session, GError **error);
 
-/** Sends @signum to the program whose pid is in the guest's file @directory/p. */
-void lodge_kvm_session_kill (LodgeKvmSession *session, const char *directory, int signum);
+/*
+ * A session's files in the guest are <prefix>.0 and so on: in /run, which is root's alone, so that
+ * nobody can put anything in their place.
+ */
+#define LODGE_KVM_GUEST_PREFIX "/run/lodge-"
+
+/** Sends @signum to the program whose pid is in the guest's file <prefix>.p. */
+void lodge_kvm_session_kill (LodgeKvmSession *session, const char *prefix, int signum);
 
 /** Runs a shell script in the guest and does not wait for its end. */
 void lodge_kvm_session_fire (LodgeKvmSession *session, const char *script, const char *argument);
@@ -114,9 +121,14 @@ char **lodge_kvm_session_environment (LodgeKvmSession *session);
  */
 #define LODGE_KVM_ENTER                                                                           \
   "u=$1 d=$2; shift 2\n"                                                                          \
-  "e=$(getent passwd \"$u\" 2>/dev/null || grep -E \"^($u:|[^:]*:[^:]*:$u:)\" /etc/passwd)\n"     \
-  "[ -n \"$e\" ] || { echo \"lodge: there is no user '$u' in this machine\" >&2; exit 125; }\n"   \
-  "IFS=: read -r n x i g c h s <<LODGE\n$e\nLODGE\n"                                              \
+  "n=\n"                                                                                          \
+  "while IFS=: read -r n x i g c h s; do\n"                                                       \
+  "  [ \"$u\" = \"$n\" ] || [ \"$u\" = \"$i\" ] && break; n=\n"                                   \
+  "done </etc/passwd\n"                                                                           \
+  "[ -n \"$n\" ] || IFS=: read -r n x i g c h s <<LODGE\n"                                        \
+  "$(getent passwd \"$u\" 2>/dev/null)\n"                                                         \
+  "LODGE\n"                                                                                       \
+  "[ -n \"$n\" ] || { echo \"lodge: there is no user '$u' in this machine\" >&2; exit 125; }\n"   \
   ": \"${HOME:=$h}\" \"${USER:=$n}\" \"${LOGNAME:=$n}\"\n"                                        \
   "SHELL=${s:-/bin/sh}; export HOME USER LOGNAME SHELL\n"                                         \
   "if [ -n \"$d\" ]; then cd \"$d\" || exit 125; else cd \"$h\" 2>/dev/null || cd /; fi\n"        \

@@ -39,9 +39,7 @@
 #define TOKEN_LINE_MAX 80
 
 static const char shell_script[]
-    = "umask 077\n"
-      "D=$1 P=/dev/virtio-ports/$2 T=$3 C=$4\n"
-      "mkdir \"$D\" || exit 125\n"
+    = "F=$1 P=/dev/virtio-ports/$2 T=$3 C=$4\n"
       "n=0; while [ ! -e \"$P\" ] && [ $n -lt 500 ]; do n=$((n+1)); sleep 0.02; done\n"
       "exec 3<>\"$P\" || exit 125\n"
       "if command -v script >/dev/null; then\n"
@@ -52,22 +50,22 @@ static const char shell_script[]
       "  r=127\n"
       "fi\n"
       "printf '\\000%s %d\\n' \"$T\" \"$r\" >&3\n"
-      "rm -rf \"$D\"\n";
+      "rm -f \"$F\".?\n";
 
-/* $1: rows, $2: columns, $3: the session's directory; then as LODGE_KVM_ENTER. */
-static const char terminal_script[] = "stty rows \"$1\" cols \"$2\"; tty >\"$3/t\"\n"
-                                      "read -r p x </proc/self/stat; echo \"$p\" >\"$3/p\"\n"
+/* $1: rows, $2: columns, $3: prefix of the session's files; then as LODGE_KVM_ENTER. */
+static const char terminal_script[] = "umask 077; stty rows \"$1\" cols \"$2\"; tty >\"$3.t\"\n"
+                                      "read -r p x </proc/self/stat; echo \"$p\" >\"$3.p\"\n"
                                       "shift 3; umask 022\n" LODGE_KVM_ENTER;
 
-static const char resize_script[] = "stty -F \"$(cat \"$1/t\")\" rows \"$2\" cols \"$3\"";
+static const char resize_script[] = "stty -F \"$(cat \"$1.t\")\" rows \"$2\" cols \"$3\"";
 
 typedef struct
 {
   LodgeKvmSession *session;
   virDomainPtr domain;
-  char *directory; /* in the guest */
-  char *alias;     /* NULL: no port is plugged */
-  gint64 pid;      /* of the script in the guest */
+  char *prefix; /* of the session's files in the guest */
+  char *alias;  /* NULL: no port is plugged */
+  gint64 pid;   /* of the script in the guest */
   int slave;
   int port;    /* socket of the port, or of the console */
   char *token; /* nullable: a console has none */
@@ -196,11 +194,10 @@ make_command (Shell *self)
   LodgeKvmSession *session = self->session;
   g_autofree char *rows = g_strdup_printf ("%u", session->rows);
   g_autofree char *columns = g_strdup_printf ("%u", session->columns);
-  const char *const head[] = { "exec",        "/bin/sh",
-                               "-c",          terminal_script,
-                               "lodge",       rows,
-                               columns,       self->directory,
-                               session->user, session->cwd != NULL ? session->cwd : "" };
+  const char *const head[] = {
+    "exec", "/bin/sh", "-c",         terminal_script, "lodge",
+    rows,   columns,   self->prefix, session->user,   session->cwd != NULL ? session->cwd : ""
+  };
   GString *command = g_string_new (NULL);
 
   for (gsize i = 0; i < G_N_ELEMENTS (head); i++)
@@ -222,8 +219,8 @@ run_script (Shell *self, const char *port, GError **error)
   LodgeKvmSession *session = self->session;
   g_autofree char *command = make_command (self);
   g_auto (GStrv) environment = lodge_kvm_session_environment (session);
-  const char *argv[] = { "/bin/sh", "-c",        shell_script, "lodge", self->directory,
-                         port,      self->token, command,      NULL };
+  const char *argv[]
+      = { "/bin/sh", "-c", shell_script, "lodge", self->prefix, port, self->token, command, NULL };
 
   return lodge_kvm_agents_spawn (session->agents, session->uuid, argv,
                                  (const char *const *) environment, NULL, FALSE, &self->pid, error);
@@ -267,7 +264,7 @@ resize (Shell *self, guint rows, guint columns)
   g_autofree char *rows_text = g_strdup_printf ("%u", rows);
   g_autofree char *columns_text = g_strdup_printf ("%u", columns);
   const char *argv[]
-      = { "/bin/sh", "-c", resize_script, "lodge", self->directory, rows_text, columns_text, NULL };
+      = { "/bin/sh", "-c", resize_script, "lodge", self->prefix, rows_text, columns_text, NULL };
   g_autoptr (GError) error = NULL;
   gint64 pid;
 
@@ -418,7 +415,7 @@ obey (Shell *self)
   if (wishes.resized)
     resize (self, wishes.rows, wishes.columns);
   for (guint i = 0; self->token != NULL && i < wishes.signals->len; i++)
-    lodge_kvm_session_kill (self->session, self->directory, g_array_index (wishes.signals, int, i));
+    lodge_kvm_session_kill (self->session, self->prefix, g_array_index (wishes.signals, int, i));
   return FLOW_ON;
 }
 
@@ -481,7 +478,7 @@ pump (Shell *self)
     flow = pump_once (self);
   while (flow == FLOW_ON);
   if (flow == FLOW_CLIENT_GONE && self->token != NULL)
-    lodge_kvm_session_kill (self->session, self->directory, SIGHUP);
+    lodge_kvm_session_kill (self->session, self->prefix, SIGHUP);
   if (flow == FLOW_CLIENT_GONE)
     self->exit_status = 128 + SIGHUP;
   else
@@ -513,7 +510,7 @@ shell_clear (Shell *self)
   g_clear_pointer (&self->domain, virDomainFree);
   lodge_fd_clear (&self->slave);
   lodge_fd_clear (&self->port);
-  g_free (self->directory);
+  g_free (self->prefix);
   g_free (self->token);
   g_free (self->to_guest);
   g_free (self->to_client);
@@ -523,7 +520,7 @@ void
 lodge_kvm_shell_run (LodgeKvmSession *session)
 {
   Shell self = { .session = session,
-                 .directory = g_strconcat ("/run/lodge-", session->id, NULL),
+                 .prefix = g_strconcat (LODGE_KVM_GUEST_PREFIX, session->id, NULL),
                  .slave = -1,
                  .port = -1,
                  .to_guest = g_malloc (BUFFER_SIZE),
