@@ -227,8 +227,11 @@ static void
 authorize (LodgeBusCall *call)
 {
   GError *error = NULL;
+  gboolean is_free
+      = call->method == NULL
+        || (call->policy->action == NULL && (call->policy->flags & LODGE_POLICY_OWNER) == 0);
 
-  if (call->method == NULL || lodge_auth_is_trusted (call->uid))
+  if (is_free || lodge_auth_is_trusted (call->uid))
     {
       run (call);
       return;

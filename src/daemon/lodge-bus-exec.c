@@ -234,7 +234,10 @@ on_started (GObject *source, GAsyncResult *result, gpointer user_data)
   int fds[N_STREAMS + 1];
   gsize n_fds = collect_streams (exec, &started->pty_fd, &names, fds);
 
+  /* The call may be all that keeps the bus. */
+  g_autoptr (LodgeBus) bus = g_object_ref (call->bus);
   lodge_bus_call_return_fds (call, g_variant_new ("(a{sh}o)", &names, path), fds, n_fds);
+  lodge_bus_processes_announced (bus->processes, id);
 }
 
 void

@@ -145,6 +145,16 @@ lodge_bus_processes_add (LodgeBusProcesses *self, const LodgeBusProcessOrigin *o
 }
 
 void
+lodge_bus_processes_announced (LodgeBusProcesses *self, guint64 id)
+{
+  Process *process = g_hash_table_lookup (self->processes, &id);
+  int exit_status, term_signal;
+
+  if (process != NULL && lodge_process_get_exited (process->process, &exit_status, &term_signal))
+    on_exited (process->process, exit_status, term_signal, process);
+}
+
+void
 lodge_bus_processes_drop_caller (LodgeBusProcesses *self, const char *sender)
 {
   GHashTableIter iter;
@@ -249,7 +259,8 @@ resize (LodgeBusCall *call)
   GError *error = NULL;
 
   g_variant_get (call->parameters, "(qq)", &rows, &columns);
-  return_done (call, lodge_process_resize (process->process, rows, columns, &error), error);
+  gboolean done = lodge_process_resize (process->process, rows, columns, &error);
+  return_done (call, done, error);
 }
 
 static void
@@ -260,14 +271,8 @@ send_signal (LodgeBusCall *call)
   GError *error = NULL;
 
   g_variant_get (call->parameters, "(i)", &signum);
-  if (signum < 1 || signum > 64)
-    {
-      g_set_error (&error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT, "there is no signal %d",
-                   signum);
-      return_done (call, FALSE, error);
-      return;
-    }
-  return_done (call, lodge_process_signal (process->process, signum, &error), error);
+  gboolean done = lodge_process_signal (process->process, signum, &error);
+  return_done (call, done, error);
 }
 
 static void

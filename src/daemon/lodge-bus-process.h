@@ -40,6 +40,9 @@ typedef struct
 guint64 lodge_bus_processes_add (LodgeBusProcesses *self, const LodgeBusProcessOrigin *origin,
                                  LodgeProcess *process);
 
+/** The caller has been told the number.  What ended before that is told of now. */
+void lodge_bus_processes_announced (LodgeBusProcesses *self, guint64 id);
+
 /** Ends what @sender has started, or everything (%NULL). */
 void lodge_bus_processes_drop_caller (LodgeBusProcesses *self, const char *sender);
 

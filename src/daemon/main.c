@@ -38,7 +38,8 @@ make_drivers (const LodgeDaemonOptions *options, GError **error)
 static GObject *
 make_network (const LodgeDaemonOptions *options)
 {
-  return G_OBJECT (lodge_network_new (options->no_lxc ? options->kvm_uri : options->lxc_uri, options->state_dir));
+  return G_OBJECT (lodge_network_new (options->no_lxc ? options->kvm_uri : options->lxc_uri,
+                                      options->state_dir));
 }
 
 int

@@ -34,6 +34,10 @@ def make_args(method):
         value = VALUES[arg.signature]
         if arg.name == "source":
             value = {"image": variant("s", "debian/12")}
+        elif arg.name == "kind":
+            value = "config"
+        elif arg.name == "ref":
+            value = "debian/12"
         values.append(value)
     return variant("(" + "".join(arg.signature for arg in method.in_args) + ")", values)
 

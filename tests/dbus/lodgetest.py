@@ -239,13 +239,18 @@ class Host:
         self.env = {"LODGE_FAKE_IMAGES": "1", "LODGE_FAKE_CONTROL": f"{self.dir}/control",
                     "LODGE_FAKE_STATE": f"{self.dir}/world", **(env or {})}
         self.clients = []
+        self.bus = None
         self.polkit = None
         self.lodged = None
-        self._start_bus()
-        if polkit:
-            self.start_polkit()
-        if lodged:
-            self.start_lodged()
+        try:
+            self._start_bus()
+            if polkit:
+                self.start_polkit()
+            if lodged:
+                self.start_lodged()
+        except BaseException:
+            self.stop()
+            raise
 
     def _start_bus(self):
         config = f"{self.dir}/bus.conf"
@@ -319,6 +324,11 @@ class Host:
     def domains(self):
         """name → state, as the fake libvirt has it."""
         return {line.split()[0]: line.split()[3] for line in self.control("list")}
+
+    def domains_of_file(self):
+        """How many domains there are while no lodged runs."""
+        with open(self.env["LODGE_FAKE_STATE"], encoding="utf-8") as file:
+            return sum(line.startswith("[") for line in file)
 
     def set_polkit(self, answer):
         """yes, no, challenge, dismissed, hang or garbage; also "+ACTION" for a yes to one only."""
@@ -399,6 +409,11 @@ class HostTest(unittest.TestCase):
         self.client = self.host.client()
         self.addCleanup(self.client.close)
 
+    def assertNoMoreFds(self, before, slack=0):
+        """What was closed may take a moment to go: GDBus lets go of messages on its own thread."""
+        wait_until(lambda: self.host.n_fds() <= before + slack, timeout=5,
+                   what=f"{before} descriptors, there are {self.host.n_fds()}")
+
     def assertFails(self, nick, func, *args, **kwargs):
         """The call must fail with org.lodge1.Error.<nick>; returns the message."""
         with self.assertRaises(DBusError) as caught:
@@ -420,7 +435,7 @@ class TapResult(unittest.TestResult):
         self.count += 1
         for line in details.splitlines():
             print("# " + line)
-        name = test.id().split(".", 1)[-1]
+        name = test.id().removeprefix("__main__.")
         print(f"{word} {self.count} - {name}{comment}", flush=True)
 
     def addSuccess(self, test):
