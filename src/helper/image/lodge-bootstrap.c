@@ -43,7 +43,6 @@ static const struct
 } CAUSES[] = {
   { "No space left on device", "NoSpace", "There is no space left to build the image" },
   { "NO_PUBKEY", "VerificationFailed", "The mirror %s is not signed by a known key" },
-  { "is not signed", "VerificationFailed", "The mirror %s is not signed" },
   { "BADSIG", "VerificationFailed", "The mirror %s has a bad signature" },
   { "signatures were invalid", "VerificationFailed", "The mirror %s has a bad signature" },
   { "Hash Sum mismatch", "VerificationFailed", "A file of the mirror %s has a wrong checksum" },
@@ -60,6 +59,8 @@ static const struct
   { "Connection failed", "Download", "The mirror %s cannot be reached" },
   { "Failed to fetch", "Download", "A file of the mirror %s cannot be downloaded" },
   { "Unable to fetch", "Download", "A file of the mirror %s cannot be downloaded" },
+  /* Said as well when the signature could not be fetched. */
+  { "is not signed", "VerificationFailed", "The mirror %s is not signed" },
   { "Unable to locate package", "Download", "The mirror %s lacks a package of the recipe" },
 };
 
@@ -266,7 +267,7 @@ static const char *const OPTIONS[] = {
   "--format=directory",
   "--aptopt=APT::Install-Recommends \"false\"",
   "--aptopt=Acquire::Languages \"none\"",
-  "--aptopt=Acquire::Retries \"2\"",
+  "--aptopt=Acquire::Retries \"1\"",
   "--aptopt=Acquire::http::Timeout \"20\"",
   "--dpkgopt=force-unsafe-io",
   "--dpkgopt=path-exclude=/usr/share/man/*",
