@@ -48,7 +48,7 @@ def test_units_are_correct():
     box("systemd-sysusers", "/usr/lib/sysusers.d/lodge.conf")
     box("systemd-tmpfiles", "--create", "/usr/lib/tmpfiles.d/lodge.conf")
     box("getent", "group", "lodge")
-    equal(box("stat", "-c", "%a %U", "/var/lib/lodge").stdout, "700 root\n")
+    equal(box("stat", "-c", "%a %U", "/var/lib/lodge").stdout, "711 root\n")
     box("busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus",
         "org.freedesktop.DBus", "ReloadConfig")
 
