@@ -5,8 +5,8 @@
 
 G_BEGIN_DECLS
 
-/** The highest CPU number that a limit may name. */
-#define LODGE_CPU_LIMIT_MAX 4096
+/** The most CPUs, and the highest number, that a limit may name. */
+#define LODGE_CPU_LIMIT_MAX 8192
 
 /**
  * lodge_cpu_limit_parse:

@@ -40,18 +40,6 @@ write_limits (LodgeXmlWriter *writer, const LodgeDomainSpec *spec,
   g_autofree char *vcpus = g_strdup_printf ("%u", options->vcpus);
   lodge_xml_text (writer, vcpus);
   lodge_xml_close (writer);
-
-  if (options->cpu_shares == 0 && options->cpu_period == 0)
-    return;
-  lodge_xml_open (writer, "cputune");
-  if (options->cpu_shares != 0)
-    lodge_xml_uint_element (writer, "shares", NULL, options->cpu_shares);
-  if (options->cpu_period != 0)
-    {
-      lodge_xml_uint_element (writer, "period", NULL, options->cpu_period);
-      lodge_xml_uint_element (writer, "quota", NULL, options->cpu_quota);
-    }
-  lodge_xml_close (writer);
 }
 
 static void

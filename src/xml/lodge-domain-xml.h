@@ -24,9 +24,6 @@ typedef struct
   guint64 host_memory;     /* bytes; <memory> of a container without limits.memory */
   guint vcpus;             /* at least 1 */
   const char *cpuset;      /* "0-1,3", or NULL: all */
-  guint64 cpu_shares;      /* 0: libvirt's default */
-  guint64 cpu_period;      /* microseconds; 0: no quota */
-  guint64 cpu_quota;       /* microseconds in each period */
   gboolean limit_swap;     /* the host's cgroups can: memory and swap together get the limit */
 } LodgeLxcXmlOptions;
 

@@ -8,9 +8,8 @@
 #include "lodge-fd.h"
 #include "lodge-units.h"
 
-#define DEFAULT_CPU_SHARES 1024
-#define PIDS_MAX           4194304
-#define FIRST_BOOT_KEY     "setup.first-boot"
+#define PIDS_MAX       4194304
+#define FIRST_BOOT_KEY "setup.first-boot"
 
 LodgeLxcPaths *
 lodge_lxc_paths_new (const char *state_dir, const char *run_dir, const char *uuid)
@@ -228,54 +227,15 @@ choose_cpus (const char *uuid, guint count)
   return g_string_free (text, FALSE);
 }
 
-/* "25ms" → microseconds */
-static gboolean
-parse_milliseconds (const char *text, guint64 *out_microseconds)
-{
-  g_autofree char *number = g_strndup (text, strlen (text) - MIN (strlen (text), 2));
-  guint64 value;
-  if (!g_str_has_suffix (text, "ms") || !lodge_parse_uint (number, 1, 1000, &value, NULL))
-    return FALSE;
-  *out_microseconds = value * 1000;
-  return TRUE;
-}
-
-/* "50%" is a share that counts when CPUs are short; "25ms/100ms" is a hard limit. */
-static gboolean
-parse_allowance (const char *text, LodgeLxcXmlOptions *options)
-{
-  guint64 percent;
-  if (g_str_has_suffix (text, "%"))
-    {
-      g_autofree char *number = g_strndup (text, strlen (text) - 1);
-      if (!lodge_parse_uint (number, 1, 100, &percent, NULL))
-        return FALSE;
-      options->cpu_shares = MAX (2, DEFAULT_CPU_SHARES * percent / 100);
-      return TRUE;
-    }
-  g_auto (GStrv) times = g_strsplit (text, "/", 2);
-  return g_strv_length (times) == 2 && parse_milliseconds (times[0], &options->cpu_quota)
-         && parse_milliseconds (times[1], &options->cpu_period);
-}
-
 gboolean
 lodge_lxc_plan_cpu (const LodgeDomainSpec *spec, LodgeLxcXmlOptions *options, char **out_cpuset,
                     GError **error)
 {
   const char *limit = get_config (spec, "limits.cpu");
-  const char *allowance = get_config (spec, "limits.cpu.allowance");
   g_autofree char *cpuset = NULL;
   guint count = g_get_num_processors ();
   if (limit != NULL && !lodge_cpu_limit_parse (limit, &count, &cpuset, error))
     return FALSE;
-  if (allowance != NULL && !parse_allowance (allowance, options))
-    {
-      g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_CONFIG,
-                   "limits.cpu.allowance of “%s” is neither a share, such as 50%%, nor a time in "
-                   "a time, such as 25ms/100ms",
-                   spec->name);
-      return FALSE;
-    }
   if (limit != NULL && cpuset == NULL)
     cpuset = choose_cpus (spec->uuid, count);
   options->vcpus = count;

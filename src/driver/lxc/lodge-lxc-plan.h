@@ -43,8 +43,8 @@ gboolean lodge_lxc_plan_read_idmap (const char *plan, guint32 *out_base, guint32
  * lodge_lxc_plan_cpu:
  * @out_cpuset: (transfer full): keeps the string that @options points to
  *
- * Sets the CPU part of @options from limits.cpu and limits.cpu.allowance.  A plain number of CPUs
- * becomes that many of the host's, chosen by the UUID, so that programs inside count them right.
+ * Sets the CPU part of @options from limits.cpu.  A plain number of CPUs becomes that many of the
+ * host's, chosen by the UUID, so that programs inside count them right.
  */
 gboolean lodge_lxc_plan_cpu (const LodgeDomainSpec *spec, LodgeLxcXmlOptions *options,
                              char **out_cpuset, GError **error) G_GNUC_WARN_UNUSED_RESULT;

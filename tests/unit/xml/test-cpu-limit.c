@@ -12,7 +12,7 @@ test_valid (void)
   } rows[] = {
     { "1", 1, NULL },       { "16", 16, NULL },          { "0-1", 2, "0-1" },
     { "0-0", 1, "0-0" },    { "0-1,1-2", 3, "0-1,1-2" }, { "3,5", 2, "3,5" },
-    { "4096", 4096, NULL },
+    { "8192", 8192, NULL },
   };
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
     {
@@ -30,7 +30,7 @@ static void
 test_invalid (void)
 {
   static const char *const rows[] = { "",     "0",       "-1",   "1-", "-",  ",",   "2-1",
-                                      "0-1,", "0-99999", "4097", "a",  "1 ", "0x1", "0-1-2" };
+                                      "0-1,", "0-99999", "8193", "a",  "1 ", "0x1", "0-1-2" };
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
     {
       g_autoptr (GError) error = NULL;

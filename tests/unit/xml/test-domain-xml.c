@@ -140,9 +140,6 @@ test_lxc_full (Fixture *self, gconstpointer data)
   self->lxc.emulator = "/usr/lib/libvirt/libvirt_lxc";
   self->lxc.vcpus = 1;
   self->lxc.cpuset = "1";
-  self->lxc.cpu_shares = 512;
-  self->lxc.cpu_period = 100000;
-  self->lxc.cpu_quota = 25000;
   self->lxc.limit_swap = TRUE;
   check_lxc (self, "lxc-full.xml");
 }
