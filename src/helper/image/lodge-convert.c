@@ -152,7 +152,7 @@ convert_in_sandbox (gpointer data)
 static bool
 check_input (const LodgeRequest *request, Conversion *self, LodgeFail *fail)
 {
-  static unsigned char head[LODGE_QCOW2_HEAD_SIZE];
+  g_autofree unsigned char *head = g_malloc (LODGE_QCOW2_HEAD_SIZE);
   long long max_virtual = MAX_VIRTUAL_SIZE, max_bytes = 0;
   struct stat st;
 
@@ -161,7 +161,7 @@ check_input (const LodgeRequest *request, Conversion *self, LodgeFail *fail)
   self->max_bytes = (uint64_t) max_bytes;
   if (self->input_fd < 0 || fstat (self->input_fd, &st) < 0 || !S_ISREG (st.st_mode))
     return lodge_fail (fail, "InvalidArgument", "The disk is not a regular file");
-  ssize_t n = pread (self->input_fd, head, sizeof head, 0);
+  ssize_t n = pread (self->input_fd, head, LODGE_QCOW2_HEAD_SIZE, 0);
   if (n < 0)
     return lodge_fail_errno (fail, errno, "The disk cannot be read");
   return lodge_qcow2_check (head, (size_t) n, (uint64_t) st.st_size, (uint64_t) max_virtual,
