@@ -2,6 +2,7 @@
 #include "lodge-cli.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,6 +164,32 @@ lodge_cli_take_signal (LodgeCli *cli)
   if (cli->signal_fd < 0 || read (cli->signal_fd, &info, sizeof info) != sizeof info)
     return 0;
   return (int) info.ssi_signo;
+}
+
+LodgeMessage *
+lodge_cli_finish (LodgeCli *cli, guint32 serial, const char *reply_type, GError **error)
+{
+  LodgeConnection *connection = lodge_client_get_connection (cli->client);
+
+  for (;;)
+    {
+      struct pollfd fds[2] = { { .fd = lodge_connection_get_fd (connection), .events = POLLIN },
+                               { .fd = cli->signal_fd, .events = POLLIN } };
+      LodgeMessage *reply = lodge_connection_take_reply (connection, serial);
+
+      if (reply != NULL)
+        return lodge_client_check (reply, reply_type, error);
+      poll (fds, 2, -1);
+      int signum = lodge_cli_take_signal (cli);
+      if (signum != 0 && signum != SIGWINCH)
+        {
+          cli->exit_status = 128 + signum;
+          g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_CANCELLED, _ ("Interrupted."));
+          return NULL;
+        }
+      if (fds[0].revents != 0 && !lodge_connection_dispatch (connection, 0, error))
+        return NULL;
+    }
 }
 
 gboolean

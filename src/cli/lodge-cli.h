@@ -64,6 +64,15 @@ void lodge_cli_unwatch_signals (LodgeCli *cli);
 /** Returns: the next signal that has come, or 0. */
 int lodge_cli_take_signal (LodgeCli *cli);
 
+/**
+ * lodge_cli_finish:
+ *
+ * lodge_client_finish() for when signals are watched: one that would end the program ends the
+ * waiting, with CANCELLED and the exit status that belongs to the signal. (transfer full)
+ */
+LodgeMessage *lodge_cli_finish (LodgeCli *cli, guint32 serial, const char *reply_type,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /** TRUE when the user said yes.  Without a terminal on stdin it is FALSE at once. */
 gboolean lodge_cli_ask (LodgeCli *cli, const char *question);
 

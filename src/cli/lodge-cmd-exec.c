@@ -181,10 +181,13 @@ run_session (LodgeCli *cli, const LodgeArgs *args, gboolean tty, GError **error)
   path = lodge_client_get_instance (client, lodge_args_word (args, 0), error);
   if (path == NULL)
     return FALSE;
+  /* Before the program starts: a signal that comes right after is for it. */
+  if (!lodge_cli_watch_signals (cli, error))
+    return FALSE;
   guint32 serial = lodge_client_send (client, path, "Instance", "Exec", body, fds, n_fds, error);
   if (serial == 0)
     return FALSE;
-  reply = lodge_client_finish (client, serial, "(a{sh}o)", error);
+  reply = lodge_cli_finish (cli, serial, "(a{sh}o)", error);
   if (reply == NULL || !take_streams (reply, &session, error))
     return FALSE;
   return lodge_exec_session_run (cli, &session, error);

@@ -11,6 +11,7 @@ Names that do something: an instance "slow" starts for 60 s with progress, "brok
 DIRECTORY/calls gets one line a call, so that tests can see the options that were sent."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -130,6 +131,11 @@ class Process:
     def __init__(self, number, popen):
         self.path = "/org/lodge1/process/%d" % number
         self.popen, self.waiters, self.status = popen, [], None
+
+    def hang_up(self):
+        """Its caller has left the bus."""
+        if self.popen.poll() is None:
+            os.killpg(self.popen.pid, signal.SIGHUP)
 
     def ended(self):
         code = self.popen.returncode
@@ -451,6 +457,9 @@ class Mock:
             streams[name] = out.append(theirs)
             os.close(theirs)
         process = self.spawn(argv or ["sh"], environment, options, files)
+        Gio.bus_watch_name_on_connection(self.connection, invocation.get_sender(),
+                                         Gio.BusNameWatcherFlags.NONE, None,
+                                         lambda *_: process.hang_up())
         for fd in set(files):
             os.close(fd)
         invocation.return_value_with_unix_fd_list(
