@@ -30,7 +30,8 @@ lodge_lxc_init_free (LodgeLxcInit *init)
   g_free (init);
 }
 
-/* The fields of /proc/PID/stat after the command, which may contain anything. */
+/* The fields of /proc/PID/stat after the command, which may contain anything; NULL: there is no
+ * such process. */
 static GStrv
 read_stat (int pid)
 {
@@ -43,7 +44,10 @@ read_stat (int pid)
   if (end == NULL)
     return NULL;
   g_auto (GStrv) fields = g_strsplit (g_strchug ((char *) end + 1), " ", -1);
-  return g_strv_length (fields) > STAT_START_TIME_INDEX ? g_steal_pointer (&fields) : NULL;
+  /* One that has ended and waits for its parent is no more, for all that is done here. */
+  if (g_strv_length (fields) <= STAT_START_TIME_INDEX || strpbrk (fields[0], "ZXx") != NULL)
+    return NULL;
+  return g_steal_pointer (&fields);
 }
 
 int

@@ -142,6 +142,19 @@ lodge_lxc_driver_emit_later (LodgeLxcDriver *self, LodgeDomainEvent event, const
   g_idle_add_full (G_PRIORITY_DEFAULT, emit_now, later, later_event_free);
 }
 
+static gboolean
+check_now (gpointer user_data)
+{
+  lodge_lxc_guests_check (user_data);
+  return G_SOURCE_REMOVE;
+}
+
+void
+lodge_lxc_driver_check_later (LodgeLxcDriver *self)
+{
+  g_idle_add_full (G_PRIORITY_DEFAULT, check_now, g_object_ref (self), g_object_unref);
+}
+
 typedef struct
 {
   LodgeLxcMainFunc func;
@@ -183,7 +196,7 @@ static void
 on_connected (LodgeVirtConnection *connection, LodgeLxcDriver *self)
 {
   lodge_lxc_driver_emit (self, LODGE_DOMAIN_EVENT_CONNECTED, NULL);
-  lodge_lxc_guests_adopt_all (self);
+  lodge_lxc_guests_adopt (self);
 }
 
 static void
@@ -198,6 +211,8 @@ on_domain_event (LodgeVirtConnection *connection, const char *uuid, int event, i
 {
   if (event == LODGE_VIRT_EVENT_STOPPED)
     lodge_lxc_driver_mark (self, uuid, TRUE);
+  else if (lodge_lxc_guest_check (self, uuid, TRUE))
+    lodge_lxc_guest_find_console (self, uuid);
   lodge_lxc_driver_emit (self,
                          event == LODGE_VIRT_EVENT_UNDEFINED ? LODGE_DOMAIN_EVENT_UNDEFINED
                                                              : LODGE_DOMAIN_EVENT_CHANGED,

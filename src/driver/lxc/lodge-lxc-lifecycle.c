@@ -172,7 +172,10 @@ run_start (Start *start, GError **error)
   start->deadline = deadline_in (HANDSHAKE_SECONDS * 1000);
   gboolean is_managed = g_file_test (start->paths->plan, G_FILE_TEST_EXISTS);
   if (!is_managed || wait_for_init (start, error))
-    return TRUE;
+    {
+      lodge_lxc_driver_check_later (start->driver);
+      return TRUE;
+    }
   lodge_lxc_kill (LODGE_DRIVER (start->driver), start->uuid, NULL);
   return FALSE;
 }

@@ -172,6 +172,7 @@ lodge_lxc_list (LodgeDriver *driver, GCancellable *cancellable, GError **error)
       return NULL;
     }
   GPtrArray *infos = read_domains (self, domains, &sets, cancellable, error);
+  lodge_lxc_driver_check_later (self);
   free_domains (domains);
   return infos;
 }

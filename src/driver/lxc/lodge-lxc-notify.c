@@ -286,37 +286,56 @@ lodge_lxc_guest_find_console (LodgeLxcDriver *self, const char *uuid)
   start_finding_ttys (self, uuid);
 }
 
-void
-lodge_lxc_guest_adopt (LodgeLxcDriver *self, const char *uuid)
+/* Binds the socket for the run of the container that @init is of; @missed: what it reported may
+ * have come before. */
+static void
+take_up (LodgeLxcGuest *guest, const LodgeLxcInit *init, gboolean missed)
 {
-  g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
-  bind_notify (lodge_lxc_guest_get (self, uuid), paths);
-  start_finding_ttys (self, uuid);
+  g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (guest->driver, guest->uuid);
+  guest->init_pid = init->pid;
+  bind_notify (guest, paths);
+  if (lodge_lxc_guest_has_booted (guest))
+    lodge_lxc_driver_emit (guest->driver, LODGE_DOMAIN_EVENT_BOOTED, guest->uuid);
+  else
+    lodge_lxc_guest_watch_boot (guest, missed);
 }
 
-/* Readiness does not need libvirt: all that run have left their facts in <run>/instances. */
-void
-lodge_lxc_guests_adopt_all (LodgeLxcDriver *self)
+gboolean
+lodge_lxc_guest_check (LodgeLxcDriver *self, const char *uuid, gboolean missed)
+{
+  g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, -1);
+  if (init == NULL)
+    return FALSE;
+  LodgeLxcGuest *guest = lodge_lxc_guest_get (self, uuid);
+  if (guest->init_pid == init->pid)
+    return FALSE;
+  take_up (guest, init, missed);
+  return TRUE;
+}
+
+static void
+check_all (LodgeLxcDriver *self, gboolean find_consoles)
 {
   g_autofree char *dir_path = g_build_filename (self->run_dir, "instances", NULL);
   g_autoptr (GDir) dir = g_dir_open (dir_path, 0, NULL);
   const char *uuid;
   while (dir != NULL && (uuid = g_dir_read_name (dir)) != NULL)
-    {
-      if (!lodge_uuid_is_valid (uuid))
-        continue;
-      g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
-      g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, -1);
-      if (init == NULL)
-        continue;
-      LodgeLxcGuest *guest = lodge_lxc_guest_get (self, uuid);
-      if (guest->notify_fd < 0)
-        bind_notify (guest, paths);
-      if (lodge_lxc_guest_has_booted (guest))
-        lodge_lxc_driver_emit (self, LODGE_DOMAIN_EVENT_BOOTED, uuid);
-      else
-        lodge_lxc_guest_watch_boot (guest, TRUE);
-    }
+    if (lodge_uuid_is_valid (uuid) && lodge_lxc_guest_check (self, uuid, TRUE) && find_consoles)
+      start_finding_ttys (self, uuid);
+}
+
+void
+lodge_lxc_guests_check (LodgeLxcDriver *self)
+{
+  check_all (self, TRUE);
+}
+
+/* Readiness does not need libvirt; the consoles are found by one list of all. */
+void
+lodge_lxc_guests_adopt (LodgeLxcDriver *self)
+{
+  check_all (self, FALSE);
   start_finding_ttys (self, NULL);
 }
 
@@ -326,8 +345,9 @@ static void
 on_init (LodgeLxcDriver *self, const char *uuid)
 {
   lodge_lxc_driver_mark (self, uuid, FALSE);
-  lodge_lxc_guest_adopt (self, uuid);
-  lodge_lxc_guest_watch_boot (lodge_lxc_guest_get (self, uuid), FALSE);
+  lodge_lxc_guest_get (self, uuid)->init_pid = 0;
+  lodge_lxc_guest_check (self, uuid, FALSE);
+  start_finding_ttys (self, uuid);
   lodge_lxc_driver_emit (self, LODGE_DOMAIN_EVENT_CHANGED, uuid);
 }
 
@@ -339,6 +359,7 @@ on_release (LodgeLxcDriver *self, const char *uuid)
     {
       g_clear_handle_id (&guest->boot_source, g_source_remove);
       close_notify (guest);
+      guest->init_pid = 0;
       lodge_lxc_console_detach (guest->console);
     }
   lodge_lxc_driver_emit (self, LODGE_DOMAIN_EVENT_CHANGED, uuid);

@@ -17,6 +17,7 @@ typedef struct
 {
   LodgeLxcDriver *driver; /* not a reference */
   char *uuid;
+  int init_pid; /* of the run that has been taken up; 0: none */
   LodgeLxcConsole *console;
   int notify_fd; /* -1: not bound */
   guint notify_source;
@@ -71,6 +72,9 @@ void lodge_lxc_driver_emit (LodgeLxcDriver *self, LodgeDomainEvent event, const 
 /** As above, from any thread. */
 void lodge_lxc_driver_emit_later (LodgeLxcDriver *self, LodgeDomainEvent event, const char *uuid);
 
+/** Takes up what runs and has not been taken up, soon, on the main thread.  Any thread. */
+void lodge_lxc_driver_check_later (LodgeLxcDriver *self);
+
 /** The places of the container.  (transfer full) Any thread. */
 LodgeLxcPaths *lodge_lxc_driver_paths (LodgeLxcDriver *self, const char *uuid);
 
@@ -102,14 +106,23 @@ void lodge_lxc_events_close (LodgeLxcDriver *self);
 LodgeLxcGuest *lodge_lxc_guest_get (LodgeLxcDriver *self, const char *uuid);
 void lodge_lxc_guest_free (LodgeLxcGuest *guest);
 
-/** Takes up a running container: its readiness and, after a look into libvirt, its console. */
-void lodge_lxc_guest_adopt (LodgeLxcDriver *self, const char *uuid);
-
 /** Looks for the container's terminal and attaches its console. */
 void lodge_lxc_guest_find_console (LodgeLxcDriver *self, const char *uuid);
 
-/** Takes up all that run, after (re)connecting. */
-void lodge_lxc_guests_adopt_all (LodgeLxcDriver *self);
+/**
+ * lodge_lxc_guest_check:
+ * @missed: what the guest reports may have come already
+ *
+ * Takes the container up when it runs and nobody has: "init" on the events socket is lost when
+ * lodged does not run, and when too many come at once.  Returns: whether it did.
+ */
+gboolean lodge_lxc_guest_check (LodgeLxcDriver *self, const char *uuid, gboolean missed);
+
+/** The same for all, with their consoles. */
+void lodge_lxc_guests_check (LodgeLxcDriver *self);
+
+/** After (re)connecting: takes up all that run, and attaches the consoles that are not. */
+void lodge_lxc_guests_adopt (LodgeLxcDriver *self);
 
 /* ---- lodge-lxc-boot.c: main thread ---- */
 
