@@ -213,7 +213,7 @@ add_cpu_limit (GVariantBuilder *builder, LodgeInstance *instance)
 }
 
 GVariant *
-lodge_bus_instance_to_row (LodgeInstance *instance, const LodgeUsage *usage)
+lodge_bus_instance_to_row (LodgeInstance *instance)
 {
   GPtrArray *addresses = lodge_instance_get_addresses (instance);
   GVariantBuilder builder;
@@ -234,13 +234,31 @@ lodge_bus_instance_to_row (LodgeInstance *instance, const LodgeUsage *usage)
   add_cpu_limit (&builder, instance);
   if (lodge_instance_get_job_id (instance) != 0)
     add_path (&builder, "job", lodge_bus_path_of_job (lodge_instance_get_job_id (instance)));
-  if (usage != NULL)
-    {
-      add_known (&builder, "memory", usage->memory);
-      add_known (&builder, "cpu-ns", usage->cpu_ns);
-      add_known (&builder, "processes", usage->processes);
-    }
   return g_variant_builder_end (&builder);
+}
+
+GVariant *
+lodge_bus_row_with_usage (GVariant *row, const LodgeUsage *usage)
+{
+  GVariantBuilder builder;
+
+  g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
+  for (gsize i = 0; i < g_variant_n_children (row); i++)
+    {
+      g_autoptr (GVariant) entry = g_variant_get_child_value (row, i);
+
+      g_variant_builder_add_value (&builder, entry);
+    }
+  add_known (&builder, "memory", usage->memory);
+  add_known (&builder, "cpu-ns", usage->cpu_ns);
+  add_known (&builder, "processes", usage->processes);
+  return g_variant_builder_end (&builder);
+}
+
+GQuark
+lodge_bus_row_quark (void)
+{
+  return g_quark_from_static_string ("lodge-bus-row");
 }
 
 static GVariant *

@@ -29,8 +29,14 @@ GVariant *lodge_bus_caps_to_variant (LodgeCaps caps);
 /** aa{sv} of LodgeAddress. */
 GVariant *lodge_bus_addresses_to_variant (GPtrArray *addresses);
 
-/** a{sv}: a row of ListInstances.  @usage: (nullable) */
-GVariant *lodge_bus_instance_to_row (LodgeInstance *instance, const LodgeUsage *usage);
+/** a{sv}: a row of ListInstances. */
+GVariant *lodge_bus_instance_to_row (LodgeInstance *instance);
+
+/** @row with what is known of memory, cpu-ns and processes. */
+GVariant *lodge_bus_row_with_usage (GVariant *row, const LodgeUsage *usage);
+
+/** Under this the bus keeps an instance's row with it; cleared when the instance changes. */
+GQuark lodge_bus_row_quark (void);
 
 /** a{sv}: the answer of GetUsage. */
 GVariant *lodge_bus_usage_to_variant (const LodgeUsage *usage);

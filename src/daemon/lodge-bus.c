@@ -162,6 +162,7 @@ on_instance_changed (LodgeInstance *instance, guint fields, LodgeBus *self)
 {
   g_autofree char *path = lodge_bus_path_of_instance (lodge_instance_get_uuid (instance));
 
+  g_object_set_qdata (G_OBJECT (instance), lodge_bus_row_quark (), NULL);
   lodge_bus_emit_changed (self, &lodge_bus_instance, path, instance, fields);
 }
 
@@ -186,6 +187,7 @@ on_instance_removed (LodgeManager *manager, LodgeInstance *instance, LodgeBus *s
   g_autofree char *path = lodge_bus_path_of_instance (lodge_instance_get_uuid (instance));
 
   g_signal_handlers_disconnect_by_func (instance, on_instance_changed, self);
+  g_object_set_qdata (G_OBJECT (instance), lodge_bus_row_quark (), NULL);
   lodge_bus_emit_removed (self, &lodge_bus_instance, path);
 }
 
