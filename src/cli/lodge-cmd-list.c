@@ -45,33 +45,67 @@ static const LodgeColumn usage_columns[] = {
   { NULL },
 };
 
+/* A row with its name, which sorting asks for often. */
+typedef struct
+{
+  char *name;
+  GVariant *row; /* borrowed */
+} Named;
+
+static void
+named_clear (Named *named)
+{
+  g_free (named->name);
+}
+
 static int
 by_name (gconstpointer a, gconstpointer b)
 {
-  const char *left = "", *right = "";
-
-  g_variant_lookup (*(GVariant *const *) a, "name", "&s", &left);
-  g_variant_lookup (*(GVariant *const *) b, "name", "&s", &right);
-  return strcmp (left, right);
+  return strcmp (((const Named *) a)->name, ((const Named *) b)->name);
 }
 
 static gboolean
-matches (GVariant *row, const LodgeArgs *args)
+matches (const Named *named, const LodgeArgs *args)
 {
   const char *const *names = lodge_args_words (args);
   const char *state = lodge_args_string (args, "state");
-  const char *name = "", *its_state = "";
 
-  g_variant_lookup (row, "name", "&s", &name);
-  g_variant_lookup (row, "state", "&s", &its_state);
-  if (state != NULL && strcmp (state, its_state) != 0)
-    return FALSE;
+  if (state != NULL)
+    {
+      g_autofree char *its_state = lodge_row_string (named->row, "state");
+      if (g_strcmp0 (state, its_state) != 0)
+        return FALSE;
+    }
   if (names[0] == NULL)
     return TRUE;
   for (; *names != NULL; names++)
-    if (g_pattern_match_simple (*names, name))
+    if (g_pattern_match_simple (*names, named->name))
       return TRUE;
   return FALSE;
+}
+
+/* Returns: (transfer container): those of @all that are asked for, by name. */
+static GPtrArray *
+choose_rows (GPtrArray *all, const LodgeArgs *args)
+{
+  g_autoptr (GArray) chosen = g_array_new (FALSE, FALSE, sizeof (Named));
+  GPtrArray *rows = g_ptr_array_sized_new (all->len);
+
+  g_array_set_clear_func (chosen, (GDestroyNotify) named_clear);
+  for (guint i = 0; i < all->len; i++)
+    {
+      char *name = lodge_row_string (all->pdata[i], "name");
+      Named named = { .name = name != NULL ? name : g_strdup (""), .row = all->pdata[i] };
+
+      if (matches (&named, args))
+        g_array_append_val (chosen, named);
+      else
+        named_clear (&named);
+    }
+  g_array_sort (chosen, by_name);
+  for (guint i = 0; i < chosen->len; i++)
+    g_ptr_array_add (rows, g_array_index (chosen, Named, i).row);
+  return rows;
 }
 
 static gboolean
@@ -101,14 +135,10 @@ lodge_cmd_list (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
   g_autoptr (GPtrArray) all
       = lodge_rows_fetch (cli, "Manager", "ListInstances", build_options (args), error);
-  g_autoptr (GPtrArray) rows = g_ptr_array_new ();
 
   if (all == NULL)
     return FALSE;
-  for (guint i = 0; i < all->len; i++)
-    if (matches (all->pdata[i], args))
-      g_ptr_array_add (rows, all->pdata[i]);
-  g_ptr_array_sort (rows, by_name);
+  g_autoptr (GPtrArray) rows = choose_rows (all, args);
   gboolean usage = lodge_args_flag (args, "usage") && lodge_args_string (args, "columns") == NULL;
   return lodge_output_list (cli, args, rows, usage ? usage_columns : columns, error);
 }

@@ -21,15 +21,18 @@ lodge_row_string (GVariant *row, const char *key)
              : NULL;
 }
 
+/* Not g_variant_lookup(): that makes one block of the whole row first. */
 guint64
 lodge_row_uint (GVariant *row, const char *key, guint64 fallback)
 {
-  guint64 value;
-  guint32 small;
+  g_autoptr (GVariant) value = g_variant_lookup_value (row, key, NULL);
 
-  if (g_variant_lookup (row, key, "t", &value))
-    return value;
-  return g_variant_lookup (row, key, "u", &small) ? small : fallback;
+  if (value == NULL)
+    return fallback;
+  if (g_variant_is_of_type (value, G_VARIANT_TYPE_UINT64))
+    return g_variant_get_uint64 (value);
+  return g_variant_is_of_type (value, G_VARIANT_TYPE_UINT32) ? g_variant_get_uint32 (value)
+                                                             : fallback;
 }
 
 char *

@@ -47,9 +47,9 @@ class Terminal:
             return False
         return True
 
-    def expect(self, text, seconds=10):
+    def expect(self, text, seconds=10, after=""):
         limit = time.monotonic() + seconds
-        while text not in self.seen:
+        while text not in self.seen[self.seen.find(after) + len(after):]:
             if time.monotonic() > limit:
                 raise AssertionError("%r has not come; what came is %r" % (text, self.seen))
             self.read(0.1)
@@ -281,6 +281,7 @@ def interactive_shell():
         terminal.expect("\rweb")
         terminal.send("exec web -- echo 'a  b'\n")
         terminal.expect("\ra  b")
+        terminal.expect("lodge # ", after="\ra  b")
         terminal.send("nonsense\n")
         terminal.expect("There is no command")
         terminal.send("quit\n")
