@@ -134,8 +134,10 @@ class Process:
 
     def hang_up(self):
         """Its caller has left the bus."""
-        if self.popen.poll() is None:
+        try:
             os.killpg(self.popen.pid, signal.SIGHUP)
+        except ProcessLookupError:
+            pass
 
     def ended(self):
         code = self.popen.returncode

@@ -178,7 +178,7 @@ static void
 test_data (void)
 {
   g_autoptr (GVariant) value = g_variant_ref_sink (g_variant_new_parsed (
-      "[{'s': <'a\"\\\\\\n\\\u001b\u202e'>, 'n': <uint64 18446744073709551615>, 'd': <0.5>},"
+      "[{'s': <'a\"\\\\\\n\\u001b\\u202e'>, 'n': <uint64 18446744073709551615>, 'd': <0.5>},"
       " {'e': <@as []>, 'l': <['x', 'y']>}]"));
   g_autoptr (GString) json = g_string_new (NULL);
   g_autoptr (GString) yaml = g_string_new (NULL);
