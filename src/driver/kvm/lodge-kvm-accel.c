@@ -87,7 +87,7 @@ conclude (LodgeKvmAccel *self, gboolean usable, const char *reason)
   g_autoptr (GError) error = NULL;
 
   set_answer (self, usable, reason);
-  g_message ("KVM %s%s", usable ? "is usable" : "is not usable: ", usable ? "" : reason);
+  g_info ("KVM %s%s", usable ? "is usable" : "is not usable: ", usable ? "" : reason);
   if (boot_id == NULL)
     return;
   g_autofree char *contents = g_strdup_printf (

@@ -18,14 +18,14 @@ emit_event (LodgeKvmDriver *self, LodgeDomainEvent event, const char *uuid)
 static void
 on_connected (LodgeVirtConnection *connection, gpointer user_data)
 {
-  g_message ("connected to %s", lodge_virt_connection_get_uri (connection));
+  g_info ("connected to %s", lodge_virt_connection_get_uri (connection));
   emit_event (user_data, LODGE_DOMAIN_EVENT_CONNECTED, NULL);
 }
 
 static void
 on_disconnected (LodgeVirtConnection *connection, const char *reason, gpointer user_data)
 {
-  g_message ("lost %s: %s", lodge_virt_connection_get_uri (connection), reason);
+  g_info ("lost %s: %s", lodge_virt_connection_get_uri (connection), reason);
   emit_event (user_data, LODGE_DOMAIN_EVENT_DISCONNECTED, NULL);
 }
 

@@ -406,7 +406,7 @@ run_started (Exec *self)
       if (error == NULL)
         wait_for_hang_up (self);
       else
-        g_message ("a program in machine %s is lost: %s", self->session->uuid, error->message);
+        g_info ("a program in machine %s is lost: %s", self->session->uuid, error->message);
       lodge_kvm_session_exited (self->session, 125, 0);
       return;
     }

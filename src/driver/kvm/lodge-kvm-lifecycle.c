@@ -173,7 +173,7 @@ read_domains (virDomainPtr *domains, int n, GHashTable *persistent, GHashTable *
         }
       else if (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
         /* One domain that cannot be read must not hide the others. */
-        g_warning ("skipping domain %s: %s", uuid, local_error->message);
+        g_info ("skipping domain %s: %s", uuid, local_error->message);
     }
   return g_steal_pointer (&list);
 }

@@ -147,7 +147,7 @@ unplug_stale (Shell *self, const char *xml)
       g_autofree char *id = g_strndup (at, length);
       g_autofree char *alias = g_strconcat (ALIAS_PREFIX, id, NULL);
       if (virDomainDetachDeviceAlias (self->domain, alias, 0) == 0)
-        g_message ("took a forgotten terminal out of '%s'", self->session->name);
+        g_info ("took a forgotten terminal out of '%s'", self->session->name);
     }
 }
 
