@@ -29,7 +29,9 @@ lodge_text_width (const char *text)
   for (const char *p = text; *p != '\0'; p = g_utf8_next_char (p))
     {
       gunichar c = g_utf8_get_char (p);
-      if (!g_unichar_iszerowidth (c))
+      if (c < 0x80)
+        width++;
+      else if (!g_unichar_iszerowidth (c))
         width += g_unichar_iswide (c) ? 2 : 1;
     }
   return width;
