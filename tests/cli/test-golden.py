@@ -17,7 +17,8 @@ def run_command(world, command):
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     lines = []
     for stream, mark in ((done.stdout, ""), (done.stderr, "2> ")):
-        text = stream.decode("utf-8", "backslashreplace").replace(world.folder, "@DIR@")
+        text = stream.decode("utf-8", "backslashreplace").replace("\r", "\\r")
+        text = text.replace(world.folder, "@DIR@")
         lines += [mark + line for line in text.split("\n")[:-1]]
         if text and not text.endswith("\n"):
             lines.append(mark + text.split("\n")[-1] + "<no newline>")
