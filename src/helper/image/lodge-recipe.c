@@ -19,7 +19,7 @@ static const LodgeArchive ARCHIVES[] = {
 #define COMMON                                                                                     \
   "systemd,systemd-sysv,dbus,iproute2,iputils-ping,netbase,procps,libnss-myhostname,"              \
   "ca-certificates,less,nano"
-#define VM "udev,kmod,fdisk,initramfs-tools,zstd,qemu-guest-agent"
+#define VM "udev,kmod,fdisk,e2fsprogs,initramfs-tools,zstd,qemu-guest-agent"
 
 static const struct
 {
