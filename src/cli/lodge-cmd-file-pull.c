@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,7 +16,6 @@
 #include "lodge-file-remote.h"
 #include "lodge-i18n.h"
 #include "lodge-name.h"
-#include "lodge-pump.h"
 
 #define MAX_DEPTH 256
 
@@ -253,37 +251,24 @@ pull_tree (Pull *pull, const char *source, int folder, guint depth, GError **err
   return entries != NULL && settle (pull, TRUE, error);
 }
 
-/* To standard output through a pipe of ours: the file of the user is not given away. */
+/* To standard output; that file itself, which may be a terminal, is not given away. */
 static gboolean
 pull_to_stdout (LodgeFileRemote *remote, GError **error)
 {
   static const LodgeFilesAttributes follow = { .flags = LODGE_FILES_FOLLOW };
   g_auto (LodgeFilesAnswer) answer = { 0 };
-  int ends[2];
-  LodgePump pump;
+  g_auto (LodgeFd) spool = lodge_file_spool (error);
 
-  if (pipe2 (ends, O_CLOEXEC) < 0)
-    {
-      lodge_error_set_errno (error, errno, "A pipe cannot be made");
-      return FALSE;
-    }
-  gboolean sent = lodge_files_session_send (remote->session, LODGE_FILES_GET, &follow, remote->path,
-                                            NULL, ends[1], error);
-  close (ends[1]);
+  if (spool < 0
+      || !lodge_files_session_send (remote->session, LODGE_FILES_GET, &follow, remote->path, NULL,
+                                    spool, error)
+      || !lodge_file_remote_receive (remote, spool, TRUE, &answer, error)
+      || !lodge_files_answer_check (&answer, error))
+    return FALSE;
+  lodge_progress_clear (&remote->progress);
   lodge_cli_unwatch_signals (remote->cli);
-  lodge_pump_init (&pump, ends[0], STDOUT_FILENO);
-  while (sent && !lodge_pump_is_done (&pump))
-    {
-      struct pollfd fds[2];
-
-      lodge_pump_prepare (&pump, fds);
-      if (poll (fds, 2, -1) > 0)
-        lodge_pump_move (&pump, fds);
-    }
-  lodge_pump_clear (&pump);
-  close (ends[0]);
-  return sent && lodge_files_session_receive (remote->session, &answer, error)
-         && lodge_files_answer_check (&answer, error);
+  lseek (spool, 0, SEEK_SET);
+  return lodge_file_copy (spool, STDOUT_FILENO, error);
 }
 
 /* Where the files go: a directory, and the name in it when there is one source only. */

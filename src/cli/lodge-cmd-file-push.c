@@ -200,29 +200,34 @@ push_tree (Push *push, int folder, const char *target, guint depth, GError **err
   return good;
 }
 
-/* Standard input may be anything that can be read to its end, but not a terminal: those are not
- * given away. */
 static int
 open_source (const char *source, GError **error)
 {
   g_autofree char *shown = lodge_text_escape (source);
-  int fd;
+  int fd = strcmp (source, "-") == 0 ? fcntl (STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                     : open (source, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
-  if (strcmp (source, "-") == 0)
-    {
-      if (isatty (STDIN_FILENO))
-        {
-          g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
-                               _ ("Standard input is a terminal.\n"
-                                  "use a pipe or a file: “lodge file push - web/path < file”"));
-          return -1;
-        }
-      return fcntl (STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-    }
-  fd = open (source, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0)
     lodge_error_set_errno (error, errno, "%s cannot be opened", shown);
   return fd;
+}
+
+/* What a pipe or a terminal brings, as a file. */
+static gboolean
+push_stream (Push *push, int fd, const char *target, GError **error)
+{
+  g_auto (LodgeFd) spool = lodge_file_spool (error);
+  struct stat info;
+
+  if (spool < 0)
+    return FALSE;
+  /* It may take as long as it likes, and Ctrl-C ends it. */
+  lodge_cli_unwatch_signals (push->remote->cli);
+  if (!lodge_file_copy (fd, spool, error) || !lodge_cli_watch_signals (push->remote->cli, error))
+    return FALSE;
+  fstat (spool, &info);
+  info.st_mode = S_IFREG | 0644;
+  return push_file (push, spool, &info, target, error) && settle (push, TRUE, spool, error);
 }
 
 static gboolean
@@ -240,13 +245,9 @@ push_source (Push *push, const char *source, const char *target, GError **error)
     }
   if (S_ISDIR (info.st_mode))
     return push_folder (push, fd, &info, target, 0, error) && settle (push, TRUE, -1, error);
-  if (!S_ISREG (info.st_mode))
-    {
-      /* A pipe has no mode or time worth keeping. */
-      info.st_mode = S_IFREG | 0644;
-      info.st_mtime = g_get_real_time () / G_USEC_PER_SEC;
-      info.st_size = 0;
-    }
+  /* The other end reads a file from its beginning. */
+  if (!S_ISREG (info.st_mode) || lseek (fd, 0, SEEK_CUR) > 0)
+    return push_stream (push, fd, target, error);
   return push_file (push, fd, &info, target, error) && settle (push, TRUE, fd, error);
 }
 

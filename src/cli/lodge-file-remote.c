@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lodge-file-remote.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lodge-fd.h"
 #include "lodge-i18n.h"
 #include "lodge-name.h"
 #include "lodge-units.h"
 
 #define REDRAW_MS 250
+#define COPY_SIZE (128 * 1024)
 
 void
 lodge_file_remote_clear (LodgeFileRemote *remote)
@@ -159,6 +164,41 @@ lodge_file_remote_list (LodgeFileRemote *remote, const char *path, GError **erro
     }
   g_ptr_array_set_size (entries, (int) entries->len - 1);
   return g_steal_pointer (&entries);
+}
+
+int
+lodge_file_spool (GError **error)
+{
+  int fd = open (g_get_tmp_dir (), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+  if (fd < 0)
+    fd = memfd_create ("lodge-file", MFD_CLOEXEC);
+  if (fd < 0)
+    lodge_error_set_errno (error, errno, "A temporary file cannot be made");
+  return fd;
+}
+
+gboolean
+lodge_file_copy (int from, int to, GError **error)
+{
+  g_autofree guint8 *buffer = g_malloc (COPY_SIZE);
+
+  for (;;)
+    {
+      gssize n = read (from, buffer, COPY_SIZE);
+
+      if (n < 0 && errno == EINTR)
+        continue;
+      if (n < 0)
+        {
+          lodge_error_set_errno (error, errno, "The input cannot be read");
+          return FALSE;
+        }
+      if (n == 0)
+        return TRUE;
+      if (!lodge_fd_write_all (to, buffer, (gsize) n, error))
+        return FALSE;
+    }
 }
 
 gboolean

@@ -46,6 +46,17 @@ gboolean lodge_file_remote_ask (LodgeFileRemote *remote, LodgeFilesOp op,
 /** All entries of a directory, each a LodgeFilesAnswer with the name in text. */
 GPtrArray *lodge_file_remote_list (LodgeFileRemote *remote, const char *path, GError **error);
 
+/**
+ * lodge_file_spool:
+ *
+ * Returns: an empty file without a name.  The other end of a session copies from and to regular
+ * files only, at any offset, so that pipes and terminals need one in between.  -1 with @error set.
+ */
+int lodge_file_spool (GError **error);
+
+/** Copies all that @from has, from where it stands, to @to.  Blocking. */
+gboolean lodge_file_copy (int from, int to, GError **error);
+
 /** FALSE with @error for names that no honest directory has: "..", "a/b". */
 gboolean lodge_file_name_check (const char *name, GError **error);
 

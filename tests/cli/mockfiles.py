@@ -69,6 +69,7 @@ def put(path, fd, flags, uid, gid, mode, mtime):
     if flags & MAKE_PARENTS:
         os.makedirs(os.path.dirname(path), exist_ok=True)
     with os.fdopen(os.dup(fd), "rb") as source, open(path + ".new", "wb") as target:
+        source.seek(0)
         shutil.copyfileobj(source, target)
     set_attributes(path + ".new", flags, uid, gid, mode, mtime)
     os.rename(path + ".new", path)
