@@ -3,6 +3,8 @@
 
 #include "lodge-kvm-private.h"
 
+#include <stdlib.h>
+
 static void driver_iface_init (LodgeDriverInterface *iface);
 
 G_DEFINE_FINAL_TYPE_WITH_CODE (LodgeKvmDriver, lodge_kvm_driver, G_TYPE_OBJECT,
@@ -13,6 +15,34 @@ emit_event (LodgeKvmDriver *self, LodgeDomainEvent event, const char *uuid)
 {
   if (self->event_func != NULL)
     self->event_func (LODGE_DRIVER (self), event, uuid, self->event_data);
+}
+
+/*
+ * libvirt finds out what QEMU can do when it first has to know, which takes ten seconds and more,
+ * and keeps the answer on disk.  Asked now, the first machine need not wait for that.
+ */
+static gpointer
+warm_up_thread (gpointer data)
+{
+  g_autoptr (LodgeVirtConnection) agent_connection = data;
+  g_autoptr (virConnect) connection = lodge_virt_connection_acquire (agent_connection, NULL);
+
+  if (connection != NULL)
+    free (virConnectGetDomainCapabilities (connection, NULL, NULL, NULL, NULL, 0));
+  return NULL;
+}
+
+static void
+on_agents_connected (LodgeVirtConnection *connection, gpointer user_data)
+{
+  g_autoptr (GError) error = NULL;
+  GThread *thread
+      = g_thread_try_new ("kvm-warm-up", warm_up_thread, g_object_ref (connection), &error);
+
+  if (thread != NULL)
+    g_thread_unref (thread);
+  else
+    g_object_unref (connection);
 }
 
 static void
@@ -122,8 +152,7 @@ driver_iface_init (LodgeDriverInterface *iface)
   iface->name = "kvm";
   iface->kind = LODGE_KIND_VM;
   iface->caps = LODGE_CAP_PAUSE | LODGE_CAP_EXEC | LODGE_CAP_TTY | LODGE_CAP_CONSOLE
-                | LODGE_CAP_FILES | LODGE_CAP_FILES_OFFLINE | LODGE_CAP_USAGE
-                | LODGE_CAP_BOOT_REPORT | LODGE_CAP_RENAME;
+                | LODGE_CAP_FILES | LODGE_CAP_USAGE | LODGE_CAP_BOOT_REPORT | LODGE_CAP_RENAME;
   iface->start = lodge_kvm_driver_start;
   iface->describe = lodge_kvm_driver_describe;
   iface->list = lodge_kvm_list;
@@ -171,6 +200,7 @@ lodge_kvm_driver_new (const char *uri, const char *state_dir, const char *run_di
   self->agents = lodge_kvm_agents_new (self->agent_connection);
   self->consoles = lodge_kvm_consoles_new (self->agent_connection);
   g_signal_connect (self->connection, "connected", G_CALLBACK (on_connected), self);
+  g_signal_connect (self->agent_connection, "connected", G_CALLBACK (on_agents_connected), self);
   g_signal_connect (self->connection, "disconnected", G_CALLBACK (on_disconnected), self);
   g_signal_connect (self->connection, "domain-event", G_CALLBACK (on_domain_event), self);
   return LODGE_DRIVER (self);
@@ -184,6 +214,7 @@ lodge_kvm_driver_dispose (GObject *object)
   if (self->connection != NULL)
     {
       g_signal_handlers_disconnect_by_data (self->connection, self);
+      g_signal_handlers_disconnect_by_data (self->agent_connection, self);
       lodge_virt_connection_stop (self->connection);
       lodge_virt_connection_stop (self->agent_connection);
     }
