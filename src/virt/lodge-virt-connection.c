@@ -287,8 +287,10 @@ open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
   g_autoptr (Session) session = g_new0 (Session, 1);
   session->connection = connection;
   session->serial = request->serial;
-  virConnectRegisterCloseCallback (connection, on_closed,
-                                   listener_new (request->link, request->serial), listener_free);
+  Listener *close_listener = listener_new (request->link, request->serial);
+  /* Drivers inside this process cannot be lost and have no such callback. */
+  if (virConnectRegisterCloseCallback (connection, on_closed, close_listener, listener_free) < 0)
+    listener_free (close_listener);
   /* The test driver has no keepalive; without a socket there is nothing to watch. */
   virConnectSetKeepAlive (connection, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT);
   for (gsize i = 0; i < N_EVENT_IDS; i++)
