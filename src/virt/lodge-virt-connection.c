@@ -64,21 +64,22 @@ typedef struct
   gboolean scheduled;
 } Link;
 
-/* One open connection with its callbacks. */
-typedef struct
-{
-  virConnectPtr connection;
-  int event_ids[N_EVENT_IDS];
-  char *version;
-  guint serial;
-} Session;
-
 /* What libvirt's callbacks get. */
 typedef struct
 {
   Link *link;
   guint serial;
 } Listener;
+
+/* One open connection with its callbacks. */
+typedef struct
+{
+  virConnectPtr connection;
+  int event_ids[N_EVENT_IDS];
+  Listener *close_listener;
+  char *version;
+  guint serial;
+} Session;
 
 struct _LodgeVirtConnection
 {
@@ -226,6 +227,23 @@ static const struct
   { VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK (on_agent_lifecycle) },
 };
 
+static gboolean
+on_free_listener (gpointer listener)
+{
+  listener_free (listener);
+  return G_SOURCE_REMOVE;
+}
+
+/* On the thread of the callbacks, where it cannot be in use. */
+static void
+free_in_loop (Listener *listener)
+{
+  g_autoptr (GSource) source = g_idle_source_new ();
+
+  g_source_set_callback (source, on_free_listener, listener, NULL);
+  g_source_attach (source, listener->link->context);
+}
+
 /* libvirt's callbacks hold references on the connection: without taking each back, closing
  * would leave it open. */
 static void
@@ -238,6 +256,8 @@ session_free (gpointer data)
       virConnectDomainEventDeregisterAny (session->connection, session->event_ids[i]);
   virConnectUnregisterCloseCallback (session->connection, on_closed);
   virConnectClose (session->connection);
+  if (session->close_listener != NULL)
+    free_in_loop (session->close_listener);
   g_free (session->version);
   g_free (session);
 }
@@ -287,10 +307,9 @@ open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
   g_autoptr (Session) session = g_new0 (Session, 1);
   session->connection = connection;
   session->serial = request->serial;
-  Listener *close_listener = listener_new (request->link, request->serial);
-  /* Drivers inside this process cannot be lost and have no such callback. */
-  if (virConnectRegisterCloseCallback (connection, on_closed, close_listener, listener_free) < 0)
-    listener_free (close_listener);
+  /* Drivers inside this process take a close callback and forget it, also how it is freed. */
+  session->close_listener = listener_new (request->link, request->serial);
+  virConnectRegisterCloseCallback (connection, on_closed, session->close_listener, NULL);
   /* The test driver has no keepalive; without a socket there is nothing to watch. */
   virConnectSetKeepAlive (connection, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT);
   for (gsize i = 0; i < N_EVENT_IDS; i++)
