@@ -303,6 +303,9 @@ def run_limited(path, environment, seconds):
             os.killpg(child.pid, signal.SIGKILL)
             output, _ = child.communicate()
             return output, child.returncode, "took more than %d s" % seconds
+        except BaseException:
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
 
 
 def run_host(count, builder, wanted, folder="host", build_name="build-test"):
@@ -373,6 +376,8 @@ def main():
     if len(arguments) > 2 or (arguments and arguments[0] not in PARTS):
         print("usage: tests/run [%s [NAME]]" % "|".join(PARTS), file=sys.stderr)
         return 2
+    # So that whoever ends us ends the tests as well, and the testbed is taken down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     count = Count()
     builder = Builder(count)
     wanted = arguments[1] if len(arguments) > 1 else None
