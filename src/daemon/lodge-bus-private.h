@@ -22,6 +22,7 @@ struct _LodgeBus
   GPtrArray *waiting; /* LodgeBusCall: those of Job.Wait */
   GPtrArray *ending;  /* LodgeJob: ended, but this has not been told yet */
   guint ending_source;
+  guint trim_source;
   guint64 sequence; /* of Event */
 };
 

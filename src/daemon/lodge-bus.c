@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lodge-bus.h"
 
+#include <malloc.h>
+
 #include "lodge-bus-convert.h"
 #include "lodge-bus-introspection.h"
 #include "lodge-bus-paths.h"
@@ -11,6 +13,7 @@
 
 #define DO_NOT_QUEUE  4
 #define PRIMARY_OWNER 1
+#define TRIM_AFTER    5     /* s */
 #define CALL_TIMEOUT  10000 /* ms */
 
 G_DEFINE_FINAL_TYPE (LodgeBus, lodge_bus, G_TYPE_OBJECT)
@@ -251,12 +254,32 @@ on_job_added (LodgeManager *manager, LodgeJob *job, LodgeBus *self)
   lodge_bus_emit_added (self, &lodge_bus_job, path, job);
 }
 
+static gboolean
+trim (gpointer user_data)
+{
+  LodgeBus *self = user_data;
+
+  self->trim_source = 0;
+  malloc_trim (0);
+  return G_SOURCE_REMOVE;
+}
+
+/* Hundreds of jobs may be forgotten at once, and each is a message to queue; without this the
+ * most memory that lodged ever needed would stay with it. */
+static void
+trim_soon (LodgeBus *self)
+{
+  if (self->trim_source == 0)
+    self->trim_source = g_timeout_add_seconds (TRIM_AFTER, trim, self);
+}
+
 static void
 on_job_removed (LodgeManager *manager, LodgeJob *job, LodgeBus *self)
 {
   g_autofree char *path = lodge_bus_path_of_job (lodge_job_get_id (job));
 
   lodge_bus_emit_removed (self, &lodge_bus_job, path);
+  trim_soon (self);
 }
 
 static void
@@ -486,6 +509,7 @@ lodge_bus_close (LodgeBus *self)
   g_array_set_size (self->objects, 0);
   g_array_set_size (self->subtrees, 0);
   g_clear_handle_id (&self->ending_source, g_source_remove);
+  g_clear_handle_id (&self->trim_source, g_source_remove);
   self->waiting = g_ptr_array_new ();
   /* Each holds a reference to us. */
   for (guint i = 0; i < waiting->len; i++)

@@ -294,6 +294,7 @@ lodge_daemon_main (int argc, char **argv, const LodgeDaemonParts *parts)
 
   set_up_process ();
   lodge_log_init ("lodged", self.options.debug);
+  lodge_error_register_bus ();
   self.loop = g_main_loop_new (NULL, FALSE);
   if (set_up (&self, parts, &error))
     run (&self);

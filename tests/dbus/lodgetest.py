@@ -256,9 +256,11 @@ class Host:
         config = f"{self.dir}/bus.conf"
         with open(config, "w", encoding="utf-8") as file:
             file.write(BUS_CONFIG.format(socket=f"{self.dir}/bus"))
-        self.bus = subprocess.Popen(["dbus-daemon", "--nofork", f"--config-file={config}"],
-                                    stderr=subprocess.DEVNULL)
-        wait_until(lambda: os.path.exists(f"{self.dir}/bus"), what="the bus")
+        self.bus = subprocess.Popen(["dbus-daemon", "--nofork", "--print-address",
+                                     f"--config-file={config}"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        # It is printed when the socket takes connections.
+        assert self.bus.stdout.readline().startswith(b"unix:")
 
     def start_polkit(self):
         self.polkit = subprocess.Popen(
@@ -399,9 +401,13 @@ class HostTest(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        # Leaks are told at the end.
+        status = cls.host.stop_lodged() if cls.host.lodged.poll() is None else 0
         log = cls.host.log()
         cls.host.stop()
-        for word in ("CRITICAL", "critical:", "AddressSanitizer", "runtime error:"):
+        if status != 0:
+            raise AssertionError(f"lodged ended with {status}:\n{log}")
+        for word in ("CRITICAL", "critical:", "Sanitizer", "runtime error:"):
             if word in log:
                 raise AssertionError("lodged complained:\n" + log)
 
