@@ -48,13 +48,16 @@ typedef enum
 
 #define LODGE_ERROR (lodge_error_quark ())
 
-/**
- * lodge_error_quark:
- *
- * Also registers the domain with GDBus, so that a #GError received from the bus
- * arrives as the same code.  Any thread.
- */
+/** Any thread. */
 GQuark lodge_error_quark (void);
+
+/**
+ * lodge_error_register_bus:
+ *
+ * Tells GDBus the names of all codes, so that errors go out under them and come in as the same
+ * code.  For programs that use GDBus.  Any thread, any number of times.
+ */
+void lodge_error_register_bus (void);
 
 /** The D-Bus name of @code, for example `org.lodge1.Error.NotFound`.  Static.  Any thread. */
 const char *lodge_error_dbus_name (LodgeErrorCode code);
@@ -70,7 +73,7 @@ LodgeErrorCode lodge_error_from_nick (const char *nick);
 /** The last part of the D-Bus name of @code.  Static. */
 const char *lodge_error_nick (LodgeErrorCode code);
 
-/** The CLI's exit code for @error (any domain): 1, 3, 4, 5, 6, 7 or 130 as README.md lists them. */
+/** The CLI's exit code for @error; 1 for another domain's: 1, 3, 4, 5, 6, 7 or 130 as README.md lists them. */
 int lodge_error_exit_code (const GError *error);
 
 /**

@@ -43,24 +43,7 @@ static const ErrorRow error_table[] = {
 };
 G_STATIC_ASSERT (G_N_ELEMENTS (error_table) == LODGE_ERROR_N_CODES);
 
-GQuark
-lodge_error_quark (void)
-{
-  static gsize quark = 0;
-
-  if (g_once_init_enter (&quark))
-    {
-      GQuark value = g_quark_from_static_string ("lodge-error-quark");
-
-      for (gsize i = 0; i < G_N_ELEMENTS (error_table); i++)
-        {
-          g_assert (error_table[i].code == i);
-          g_dbus_error_register_error (value, (int) error_table[i].code, error_table[i].dbus_name);
-        }
-      g_once_init_leave (&quark, value);
-    }
-  return (GQuark) quark;
-}
+G_DEFINE_QUARK (lodge - error - quark, lodge_error)
 
 const char *
 lodge_error_dbus_name (LodgeErrorCode code)
@@ -84,75 +67,26 @@ lodge_error_from_nick (const char *nick)
   return LODGE_ERROR_HELPER_FAILED;
 }
 
-/* What codes of GLib's own domains mean in ours. */
 typedef struct
 {
   int from;
   LodgeErrorCode to;
-} CodeMap;
+} ErrnoMap;
 
-static const CodeMap io_map[] = {
-  { G_IO_ERROR_NOT_FOUND, LODGE_ERROR_NOT_FOUND },
-  { G_IO_ERROR_EXISTS, LODGE_ERROR_ALREADY_EXISTS },
-  { G_IO_ERROR_CANCELLED, LODGE_ERROR_CANCELLED },
-  { G_IO_ERROR_TIMED_OUT, LODGE_ERROR_TIMED_OUT },
-  { G_IO_ERROR_NO_SPACE, LODGE_ERROR_NO_SPACE },
-  { G_IO_ERROR_PERMISSION_DENIED, LODGE_ERROR_NOT_AUTHORIZED },
-  { G_IO_ERROR_NOT_SUPPORTED, LODGE_ERROR_NOT_SUPPORTED },
-  { G_IO_ERROR_INVALID_ARGUMENT, LODGE_ERROR_INVALID_ARGUMENT },
-  { G_IO_ERROR_BUSY, LODGE_ERROR_BUSY },
-  { G_IO_ERROR_CLOSED, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_IO_ERROR_CONNECTION_REFUSED, LODGE_ERROR_DAEMON_UNREACHABLE },
-};
-
-static const CodeMap bus_map[] = {
-  { G_DBUS_ERROR_ACCESS_DENIED, LODGE_ERROR_NOT_AUTHORIZED },
-  { G_DBUS_ERROR_AUTH_FAILED, LODGE_ERROR_NOT_AUTHORIZED },
-  { G_DBUS_ERROR_SERVICE_UNKNOWN, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_DBUS_ERROR_NAME_HAS_NO_OWNER, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_DBUS_ERROR_NO_REPLY, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_DBUS_ERROR_DISCONNECTED, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_DBUS_ERROR_NO_SERVER, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_DBUS_ERROR_SPAWN_EXEC_FAILED, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_DBUS_ERROR_SPAWN_SERVICE_NOT_FOUND, LODGE_ERROR_DAEMON_UNREACHABLE },
-  { G_DBUS_ERROR_UNKNOWN_OBJECT, LODGE_ERROR_NOT_FOUND },
-  { G_DBUS_ERROR_UNKNOWN_METHOD, LODGE_ERROR_NOT_SUPPORTED },
-  { G_DBUS_ERROR_INVALID_ARGS, LODGE_ERROR_INVALID_ARGUMENT },
-  { G_DBUS_ERROR_LIMITS_EXCEEDED, LODGE_ERROR_LIMIT_EXCEEDED },
-  { G_DBUS_ERROR_TIMEOUT, LODGE_ERROR_TIMED_OUT },
-  { G_DBUS_ERROR_TIMED_OUT, LODGE_ERROR_TIMED_OUT },
+static const ErrnoMap errno_map[] = {
+  { ENOSPC, LODGE_ERROR_NO_SPACE },       { EDQUOT, LODGE_ERROR_NO_SPACE },
+  { ENOENT, LODGE_ERROR_NOT_FOUND },      { EEXIST, LODGE_ERROR_ALREADY_EXISTS },
+  { EACCES, LODGE_ERROR_NOT_AUTHORIZED }, { EPERM, LODGE_ERROR_NOT_AUTHORIZED },
+  { ETIMEDOUT, LODGE_ERROR_TIMED_OUT },   { ECANCELED, LODGE_ERROR_CANCELLED },
+  { EMFILE, LODGE_ERROR_LIMIT_EXCEEDED }, { ENFILE, LODGE_ERROR_LIMIT_EXCEEDED },
 };
 
 static LodgeErrorCode
-map_code (const CodeMap *map, gsize n_rows, int from)
+code_of_errno (int saved_errno)
 {
-  for (gsize i = 0; i < n_rows; i++)
-    if (map[i].from == from)
-      return map[i].to;
-  return LODGE_ERROR_FAILED;
-}
-
-static gboolean
-is_interaction_required (const GError *error)
-{
-  g_autofree char *name
-      = error->domain == G_IO_ERROR ? g_dbus_error_get_remote_error (error) : NULL;
-
-  return g_strcmp0 (name, "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired") == 0;
-}
-
-static LodgeErrorCode
-code_of (const GError *error)
-{
-  if (error->domain == LODGE_ERROR && error->code >= 0 && error->code < LODGE_ERROR_N_CODES)
-    return (LodgeErrorCode) error->code;
-  /* GLib has no code of its own for this one. */
-  if (is_interaction_required (error))
-    return LODGE_ERROR_NOT_AUTHORIZED;
-  if (error->domain == G_IO_ERROR)
-    return map_code (io_map, G_N_ELEMENTS (io_map), error->code);
-  if (error->domain == G_DBUS_ERROR)
-    return map_code (bus_map, G_N_ELEMENTS (bus_map), error->code);
+  for (gsize i = 0; i < G_N_ELEMENTS (errno_map); i++)
+    if (errno_map[i].from == saved_errno)
+      return errno_map[i].to;
   return LODGE_ERROR_FAILED;
 }
 
@@ -160,33 +94,10 @@ int
 lodge_error_exit_code (const GError *error)
 {
   g_return_val_if_fail (error != NULL, 1);
-  return error_table[code_of (error)].exit_code;
+  if (error->domain != LODGE_ERROR || error->code < 0 || error->code >= LODGE_ERROR_N_CODES)
+    return error_table[LODGE_ERROR_FAILED].exit_code;
+  return error_table[error->code].exit_code;
 }
-
-GError *
-lodge_error_normalize (GError *error)
-{
-  if (error == NULL)
-    return NULL;
-  if (error->domain == LODGE_ERROR)
-    return error;
-
-  LodgeErrorCode code = code_of (error);
-  if (g_dbus_error_is_remote_error (error))
-    g_dbus_error_strip_remote_error (error);
-
-  GError *normal = g_error_new_literal (LODGE_ERROR, (int) code, error->message);
-  g_error_free (error);
-  return normal;
-}
-
-static const CodeMap errno_map[] = {
-  { ENOSPC, LODGE_ERROR_NO_SPACE },       { EDQUOT, LODGE_ERROR_NO_SPACE },
-  { ENOENT, LODGE_ERROR_NOT_FOUND },      { EEXIST, LODGE_ERROR_ALREADY_EXISTS },
-  { EACCES, LODGE_ERROR_NOT_AUTHORIZED }, { EPERM, LODGE_ERROR_NOT_AUTHORIZED },
-  { ETIMEDOUT, LODGE_ERROR_TIMED_OUT },   { ECANCELED, LODGE_ERROR_CANCELLED },
-  { EMFILE, LODGE_ERROR_LIMIT_EXCEEDED }, { ENFILE, LODGE_ERROR_LIMIT_EXCEEDED },
-};
 
 void
 lodge_error_set_errno (GError **error, int saved_errno, const char *format, ...)
@@ -197,7 +108,6 @@ lodge_error_set_errno (GError **error, int saved_errno, const char *format, ...)
   va_start (args, format);
   what = g_strdup_vprintf (format, args);
   va_end (args);
-  g_set_error (error, LODGE_ERROR,
-               (int) map_code (errno_map, G_N_ELEMENTS (errno_map), saved_errno), "%s: %s", what,
+  g_set_error (error, LODGE_ERROR, (int) code_of_errno (saved_errno), "%s: %s", what,
                g_strerror (saved_errno));
 }

@@ -26,7 +26,7 @@ test_remote (void)
 {
   g_autoptr (GError) error = NULL;
 
-  lodge_error_quark ();
+  lodge_error_register_bus ();
   error = g_dbus_error_new_for_dbus_error ("org.lodge1.Error.Busy", "it is busy");
   error = lodge_error_normalize (g_steal_pointer (&error));
   g_assert_error (error, LODGE_ERROR, LODGE_ERROR_BUSY);
