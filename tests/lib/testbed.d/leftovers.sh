@@ -56,6 +56,9 @@ leftover_processes() {
   for name in "${DAEMONS[@]}"; do known+="$(pid_of "$name" || true) "; done
   for pid in $(processes_inside); do
     name=$(cat "/proc/$pid/comm" 2>/dev/null) || continue
-    if [[ $known != *" $pid "* && $name != dnsmasq && $name != testbed-reap ]]; then echo "process $name"; fi
+    case $name in
+      dnsmasq | libvirt_leasesh | testbed-reap) continue ;; # of the network, and our own
+    esac
+    if [[ $known != *" $pid "* ]]; then echo "process $name"; fi
   done
 }
