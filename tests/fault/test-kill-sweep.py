@@ -74,10 +74,11 @@ def survey(step):
     done = perform(step)
     if done.returncode != 0:
         raise Failure("%s fails without any fault: %s" % (step, done.stderr))
+    points = passed_points()[before:]
     delete_all("k-")
     counter = collections.Counter()
     found = []
-    for point in passed_points()[before:]:
+    for point in points:
         counter[point] += 1
         if step in EVERY_POINT or point.startswith("job:"):
             found.append((point, counter[point]))
