@@ -152,7 +152,8 @@ driver_iface_init (LodgeDriverInterface *iface)
   iface->name = "kvm";
   iface->kind = LODGE_KIND_VM;
   iface->caps = LODGE_CAP_PAUSE | LODGE_CAP_EXEC | LODGE_CAP_TTY | LODGE_CAP_CONSOLE
-                | LODGE_CAP_FILES | LODGE_CAP_USAGE | LODGE_CAP_BOOT_REPORT | LODGE_CAP_RENAME;
+                | LODGE_CAP_FILES | LODGE_CAP_USAGE | LODGE_CAP_BOOT_REPORT | LODGE_CAP_RENAME
+                | LODGE_CAP_FILES_OFFLINE;
   iface->start = lodge_kvm_driver_start;
   iface->describe = lodge_kvm_driver_describe;
   iface->list = lodge_kvm_list;
@@ -227,6 +228,7 @@ lodge_kvm_driver_finalize (GObject *object)
 {
   LodgeKvmDriver *self = LODGE_KVM_DRIVER (object);
 
+  g_clear_object (&self->offline_pool);
   g_clear_object (&self->connection);
   g_clear_object (&self->agent_connection);
   g_clear_object (&self->agents);

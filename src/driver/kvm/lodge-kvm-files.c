@@ -548,9 +548,7 @@ lodge_kvm_open_files (LodgeDriver *driver, const char *uuid, gboolean running,
   g_task_set_source_tag (task, lodge_kvm_open_files);
   if (!running)
     {
-      g_task_return_new_error (task, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
-                               "the files of a virtual machine that is stopped cannot be reached "
-                               "yet\nStart it first.");
+      lodge_kvm_open_files_offline (LODGE_KVM_DRIVER (driver), uuid, g_steal_pointer (&task));
       return;
     }
   LodgeKvmSession *session

@@ -29,6 +29,7 @@ struct _LodgeKvmDriver
   LodgeKvmAgents *agents;
   LodgeKvmAccel *accel;
   LodgeKvmConsoles *consoles;
+  LodgeExecutor *offline_pool; /* looks disks up */
   /* Eight hex digits that no other lodged has: tells what belongs to this one. */
   char nonce[LODGE_KVM_NONCE_LENGTH + 1];
 
@@ -82,6 +83,10 @@ void lodge_kvm_open_files (LodgeDriver *driver, const char *uuid, gboolean runni
                            gpointer user_data);
 int lodge_kvm_open_files_finish (LodgeDriver *driver, GAsyncResult *result,
                                  LodgeProcess **out_server, GError **error);
+
+/* kvm-offline */
+/** Serves the files of a domain that does not run; ends @task (taken) as open_files does. */
+void lodge_kvm_open_files_offline (LodgeKvmDriver *self, const char *uuid, GTask *task);
 
 /**
  * lodge_kvm_find_qemu:
