@@ -96,7 +96,7 @@ reserve_address (LodgeJob *job, GError **error)
   g_autoptr (GHashTable) taken = lodge_registry_addresses (job->manager->registry);
   LodgeInstance *instance = job->instance;
 
-  instance->address = lodge_network_pick_address (network, taken, error);
+  instance->address = lodge_network_pick_address (job->manager->network, network, taken, error);
   if (instance->address == NULL)
     return FALSE;
   instance->network = g_strdup (network->name);

@@ -11,6 +11,9 @@
 #include "lodge-units.h"
 #include "lodge/lodge-error.h"
 
+/* Short, so that the address and name of a deleted instance are soon free again. */
+#define LEASE_TIME "10m"
+
 #define DHCP_DIR  "dhcp"
 #define NAMES_DIR "names"
 /* Where libvirt's network driver keeps the pids of its dnsmasqs. */
@@ -47,7 +50,7 @@ lodge_hosts_add (const char *dir, const char *mac, const char *name, const char 
 {
   g_autofree char *dhcp_file = file_of (dir, DHCP_DIR, mac);
   g_autofree char *names_file = file_of (dir, NAMES_DIR, mac);
-  g_autofree char *dhcp_line = g_strdup_printf ("%s,%s,%s\n", mac, address, name);
+  g_autofree char *dhcp_line = g_strdup_printf ("%s,%s,%s," LEASE_TIME "\n", mac, address, name);
   g_autofree char *names_line = g_strdup_printf ("%s %s\n", address, name);
 
   return lodge_file_replace (dhcp_file, dhcp_line, -1, 0644, error)

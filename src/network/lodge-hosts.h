@@ -9,7 +9,7 @@ G_BEGIN_DECLS
  * Names and addresses for a network's dnsmasq, one file each in two directories that dnsmasq
  * watches (dnsmasq(8): --dhcp-hostsdir, --hostsdir):
  *
- *   <dir>/dhcp/<mac>    "52:54:00:…,10.87.1.2,web"
+ *   <dir>/dhcp/<mac>    "52:54:00:…,10.87.1.2,web,10m"
  *   <dir>/names/<mac>   "10.87.1.2 web"; dnsmasq adds the network's domain
  *
  * They are made from the registry's records and hold no secrets: dnsmasq runs as another user.

@@ -16,6 +16,9 @@ struct _LodgeNetwork
   GObject parent;
   LodgeVirtConnection *connection;
   char *hosts_dir;
+  /* Round and round: dnsmasq gives an address to nobody else while the lease of a deleted instance
+   * lasts.  Main thread. */
+  guint32 next_address;
   GMutex lock; /* guards info; held while the network is made, so that it is made once */
   LodgeNetworkInfo *info;
 };
@@ -99,6 +102,7 @@ lodge_network_new (const char *uri, const char *state_dir)
 {
   LodgeNetwork *self = g_object_new (LODGE_TYPE_NETWORK, NULL);
 
+  self->next_address = g_random_int ();
   self->hosts_dir = g_build_filename (state_dir, "networks", LODGE_NETWORK_NAME, NULL);
   self->connection = lodge_virt_connection_new (uri);
   g_signal_connect (self->connection, "disconnected", G_CALLBACK (on_disconnected), self);
@@ -254,7 +258,8 @@ lodge_network_ensure (LodgeNetwork *self, GError **error)
 }
 
 char *
-lodge_network_pick_address (const LodgeNetworkInfo *info, GHashTable *taken, GError **error)
+lodge_network_pick_address (LodgeNetwork *self, const LodgeNetworkInfo *info, GHashTable *taken,
+                            GError **error)
 {
   LodgeRange range;
 
@@ -267,8 +272,10 @@ lodge_network_pick_address (const LodgeNetworkInfo *info, GHashTable *taken, GEr
 
   guint32 size = 1u << (32 - range.prefix);
   guint32 first = size > 2 * DYNAMIC_ADDRESSES ? DYNAMIC_ADDRESSES + 2 : 2;
-  for (guint32 i = first; i < size - 1; i++)
+  guint32 count = size - 1 - first;
+  for (guint32 tries = 0; tries < count; tries++)
     {
+      guint32 i = first + self->next_address++ % count;
       g_autofree char *address = lodge_range_address_text (range.address + i);
 
       /* Valid in a /22, but some guests take them for a network or a broadcast. */

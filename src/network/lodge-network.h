@@ -52,14 +52,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeNetworkInfo, lodge_network_info_free)
 LodgeNetworkInfo *lodge_network_ensure (LodgeNetwork *self, GError **error);
 
 /**
- * lodge_network_reserve: (blocking)
+ * lodge_network_pick_address:
  * @taken: (element-type utf8): addresses that the registry has given out
  *
- * Picks a free address of the network.  Nothing is written: see lodge_network_add_host().
+ * Picks a free address of the network, another one each time.  Nothing is written: see
+ * lodge_network_add_host().  Main thread.
  *
  * Returns: (transfer full): the address; LIMIT_EXCEEDED when there is none left.
  */
-char *lodge_network_pick_address (const LodgeNetworkInfo *info, GHashTable *taken, GError **error);
+char *lodge_network_pick_address (LodgeNetwork *self, const LodgeNetworkInfo *info,
+                                  GHashTable *taken, GError **error);
 
 /** A MAC address of libvirt's range (52:54:00) that is made from @uuid.  (transfer full) */
 char *lodge_network_make_mac (const char *uuid);

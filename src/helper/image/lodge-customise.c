@@ -46,8 +46,7 @@ static const Link LINKS[] = {
   { BOTH, SYSTEM "dbus-org.freedesktop.network1.service", UNITS "systemd-networkd.service" },
   { LODGE_OVERLAY_VM, SYSTEM "sysinit.target.wants/qemu-guest-agent.service",
     SYSTEM "qemu-guest-agent.service" },
-  { LODGE_OVERLAY_VM, SYSTEM "multi-user.target.wants/lodge-resolv-conf.path",
-    SYSTEM "lodge-resolv-conf.path" },
+  { LODGE_OVERLAY_VM, SYSTEM "multi-user.target.wants/lodge-dhcp.path", SYSTEM "lodge-dhcp.path" },
   { LODGE_OVERLAY_VM, SYSTEM "multi-user.target.wants/lodge-grow-root.service",
     SYSTEM "lodge-grow-root.service" },
 };
