@@ -43,6 +43,7 @@ const char *lodge_origin_nick (LodgeOrigin origin);
 #define LODGE_OBJECT_PATH     "/org/lodge1"
 #define LODGE_METADATA_URI    "https://lodge.dev/xmlns/libvirt/domain/1.0"
 #define LODGE_METADATA_PREFIX "lodge"
+#define LODGE_POOL_NAME       "lodge" /* libvirt's storage pool with the disks of VMs */
 
 /* Where things are; each may be moved by lodged's options for tests and testbeds. */
 #define LODGE_DEFAULT_STATE_DIR "/var/lib/lodge"

@@ -11,13 +11,12 @@ G_BEGIN_DECLS
  * a qcow2 over its image's disk; both are made in constant time.
  *
  *   <state>/pools/default/containers/<uuid>/{upper,work}
- *   <state>/pools/default/disks/<uuid>.qcow2   a directory pool of libvirt's, "lodge"
+ *   <state>/pools/default/disks/<uuid>.qcow2   a directory pool of libvirt's (LODGE_POOL_NAME)
  *   <state>/instances/<uuid>/                  plan, console log; never in a guest's reach
  *   <state>/staging/<job>/, <state>/trash/<name>/
  *
  * The blocking functions are for worker threads; the paths may be asked for anywhere.
  */
-#define LODGE_POOL_NAME "lodge"
 
 /** Makes the directories that every start needs, with their modes.  Main thread, at start-up. */
 gboolean lodge_storage_prepare (const char *state_dir, GError **error);

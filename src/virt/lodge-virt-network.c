@@ -166,47 +166,6 @@ lodge_virt_network_undefine (LodgeVirtConnection *connection, const char *name, 
   return TRUE;
 }
 
-/* libvirt reports these as OPERATION_INVALID with nothing but a text to tell them apart. */
-static gboolean
-last_error_says (const char *text)
-{
-  return lodge_virt_error_is (VIR_ERR_OPERATION_INVALID)
-         && strstr (virGetLastErrorMessage (), text) != NULL;
-}
-
-static int
-update_host (virNetworkPtr network, unsigned int command, const char *host_xml)
-{
-  unsigned int flags = VIR_NETWORK_UPDATE_AFFECT_CONFIG;
-
-  if (virNetworkIsActive (network) == 1)
-    flags |= VIR_NETWORK_UPDATE_AFFECT_LIVE;
-  return virNetworkUpdate (network, command, VIR_NETWORK_SECTION_IP_DHCP_HOST, -1, host_xml, flags);
-}
-
-gboolean
-lodge_virt_network_update_host (LodgeVirtConnection *connection, const char *name,
-                                LodgeVirtUpdate update, const char *host_xml, GError **error)
-{
-  static const unsigned int commands[] = {
-    [LODGE_VIRT_UPDATE_ADD] = VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
-    [LODGE_VIRT_UPDATE_MODIFY] = VIR_NETWORK_UPDATE_COMMAND_MODIFY,
-    [LODGE_VIRT_UPDATE_DELETE] = VIR_NETWORK_UPDATE_COMMAND_DELETE,
-  };
-  g_autoptr (virNetwork) network = acquire_network (connection, name, error);
-
-  if (network == NULL)
-    return FALSE;
-  int result = update_host (network, commands[update], host_xml);
-  if (result < 0 && update == LODGE_VIRT_UPDATE_ADD && last_error_says ("existing dhcp host"))
-    /* Of the same MAC: then it is to say this now.  Of another one: that fails, as it should. */
-    result = update_host (network, VIR_NETWORK_UPDATE_COMMAND_MODIFY, host_xml);
-  if (result == 0 || (update == LODGE_VIRT_UPDATE_DELETE && last_error_says ("couldn't locate")))
-    return TRUE;
-  lodge_virt_set_error (error, "cannot change the reserved addresses of network '%s'", name);
-  return FALSE;
-}
-
 static LodgeVirtLease *
 copy_lease (const virNetworkDHCPLease *lease)
 {

@@ -26,13 +26,6 @@ typedef struct
 void lodge_virt_lease_free (LodgeVirtLease *lease);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeVirtLease, lodge_virt_lease_free)
 
-typedef enum
-{
-  LODGE_VIRT_UPDATE_ADD,
-  LODGE_VIRT_UPDATE_MODIFY,
-  LODGE_VIRT_UPDATE_DELETE,
-} LodgeVirtUpdate;
-
 /**
  * lodge_virt_network_list_xml:
  *
@@ -68,17 +61,6 @@ gboolean lodge_virt_network_stop (LodgeVirtConnection *connection, const char *n
 /** Removes its definition; absent is a success. */
 gboolean lodge_virt_network_undefine (LodgeVirtConnection *connection, const char *name,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-/**
- * lodge_virt_network_update_host:
- * @host_xml: "<host mac='…' name='…' ip='…'/>" of <ip><dhcp>
- *
- * Changes a static lease in the definition and, when it runs, in the running network, without
- * a restart of dnsmasq.  Deleting an absent one and adding an equal one are successes.
- */
-gboolean lodge_virt_network_update_host (LodgeVirtConnection *connection, const char *name,
-                                         LodgeVirtUpdate update, const char *host_xml,
-                                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * lodge_virt_network_get_leases:

@@ -236,25 +236,6 @@ lodge_network_xml_read (const char *xml, LodgeNetworkXml **out_network, GError *
 }
 
 char *
-lodge_network_xml_dhcp_host (const LodgeNetworkHost *host, GError **error)
-{
-  g_autoptr (LodgeXmlWriter) writer = lodge_xml_writer_new ();
-  write_host (writer, host);
-  return lodge_xml_writer_finish (writer, error);
-}
-
-char *
-lodge_network_xml_dns_host (const LodgeNetworkHost *host, GError **error)
-{
-  g_autoptr (LodgeXmlWriter) writer = lodge_xml_writer_new ();
-  lodge_xml_open (writer, "host");
-  lodge_xml_attr (writer, "ip", host->address);
-  lodge_xml_text_element (writer, "hostname", host->name);
-  lodge_xml_close (writer);
-  return lodge_xml_writer_finish (writer, error);
-}
-
-char *
 lodge_pool_xml_dir (const char *name, const char *path, GError **error)
 {
   g_autoptr (LodgeXmlWriter) writer = lodge_xml_writer_new ();

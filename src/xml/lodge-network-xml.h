@@ -61,14 +61,6 @@ char *lodge_network_xml_write (const LodgeNetworkXml *network,
 gboolean lodge_network_xml_read (const char *xml, LodgeNetworkXml **out_network,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/** `<host mac= name= ip=/>` for virNetworkUpdate() of VIR_NETWORK_SECTION_IP_DHCP_HOST. */
-char *lodge_network_xml_dhcp_host (const LodgeNetworkHost *host,
-                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-/** `<host ip=><hostname>…</hostname></host>` for VIR_NETWORK_SECTION_DNS_HOST. */
-char *lodge_network_xml_dns_host (const LodgeNetworkHost *host,
-                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
 /** A storage pool of type "dir" on @path.  (transfer full) */
 char *lodge_pool_xml_dir (const char *name, const char *path,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -10,6 +10,8 @@
 #include <signal.h>
 
 #include "lodge-fd.h"
+#include "lodge-network-xml.h"
+#include "lodge-virt-network.h"
 
 #define DEFAULT_MEMORY   (G_GUINT64_CONSTANT (1) << 30)
 #define STATS_PERIOD     5 /* seconds between the balloon's reports */
@@ -283,6 +285,26 @@ make_xml (LodgeKvmDriver *self, const LodgeDomainSpec *spec, GPtrArray *out_noti
   return lodge_domain_xml_kvm (spec, &options, error);
 }
 
+/* Puts the disk into a pool of libvirt's, so that virt-manager and Cockpit know it as a volume.  No
+ * machine is worse off without, so a failure is told and no more. */
+static void
+show_disk (LodgeKvmDriver *self, const LodgeDomainSpec *spec, GPtrArray *out_notices)
+{
+  g_autofree char *dir = g_path_get_dirname (spec->disk_path);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *xml = lodge_pool_xml_dir (LODGE_POOL_NAME, dir, &error);
+
+  if (xml != NULL && lodge_virt_pool_ensure (self->connection, LODGE_POOL_NAME, xml, &error)
+      && lodge_virt_pool_refresh (self->connection, LODGE_POOL_NAME, &error))
+    return;
+  if (out_notices == NULL)
+    return;
+  g_ptr_array_add (
+      out_notices,
+      g_strdup_printf ("libvirt's storage pool “%s” does not show the disk of “%s”: %s",
+                       LODGE_POOL_NAME, spec->name, error->message));
+}
+
 gboolean
 lodge_kvm_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *out_notices,
                   GCancellable *cancellable, GError **error)
@@ -297,8 +319,12 @@ lodge_kvm_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *o
     return FALSE;
   g_autoptr (virDomain) domain = virDomainDefineXMLFlags (connection, xml, 0);
   if (domain == NULL)
-    lodge_virt_set_error (error, "cannot define '%s'", spec->name);
-  return domain != NULL;
+    {
+      lodge_virt_set_error (error, "cannot define '%s'", spec->name);
+      return FALSE;
+    }
+  show_disk (self, spec, out_notices);
+  return TRUE;
 }
 
 gboolean

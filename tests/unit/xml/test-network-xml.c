@@ -66,18 +66,6 @@ test_foreign (void)
 }
 
 static void
-test_hosts (void)
-{
-  LodgeNetworkHost *host = lodge_network_host_new ("52:54:00:12:34:56", "a<b", "10.77.0.9");
-  g_autofree char *dhcp = lodge_network_xml_dhcp_host (host, NULL);
-  g_assert_cmpstr (g_strstrip (dhcp), ==,
-                   "<host mac=\"52:54:00:12:34:56\" name=\"a&lt;b\" ip=\"10.77.0.9\"/>");
-  g_autofree char *dns = lodge_network_xml_dns_host (host, NULL);
-  g_assert_nonnull (strstr (dns, "<hostname>a&lt;b</hostname>"));
-  lodge_network_host_free (host);
-}
-
-static void
 test_pool (void)
 {
   g_autoptr (GError) error = NULL;
@@ -95,7 +83,6 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/network-xml/round-trip", test_round_trip);
   g_test_add_func ("/network-xml/foreign", test_foreign);
-  g_test_add_func ("/network-xml/hosts", test_hosts);
   g_test_add_func ("/pool-xml/dir", test_pool);
   return g_test_run ();
 }
