@@ -363,6 +363,16 @@ find_step (const LodgeJobKind *kind, const char *nick)
   return -1;
 }
 
+/* lodged may have ended between the transaction of the commit step and the journal's next line:
+ * then the record tells. */
+static gboolean
+was_committed (LodgeJob *self)
+{
+  return is_committed (self)
+         || (self->step == self->kind->commit_step && self->instance != NULL
+             && self->instance->record == LODGE_RECORD_READY);
+}
+
 void
 lodge_job_resume (LodgeJob *self)
 {
@@ -372,9 +382,9 @@ lodge_job_resume (LodgeJob *self)
   lodge_manager_own_job (self->manager, self);
   g_message ("job %" G_GINT64_FORMAT " (%s) was interrupted at “%s”: %s", self->row->id,
              lodge_job_get_description (self), self->row->step,
-             is_committed (self) && !self->undoing ? "finishing it" : "undoing it");
+             was_committed (self) && !self->undoing ? "finishing it" : "undoing it");
 
-  if (self->undoing || !is_committed (self))
+  if (self->undoing || !was_committed (self))
     {
       if (self->error == NULL)
         g_set_error (&self->error, LODGE_ERROR, LODGE_ERROR_FAILED,
