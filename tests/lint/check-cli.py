@@ -3,6 +3,7 @@
 """check-cli.py LODGE MANPAGE: every verb of the command table is in the completion, has a help of
 its own, and is in the manual page (in reST, as it is generated)."""
 
+import os
 import re
 import subprocess
 import sys
@@ -40,6 +41,9 @@ def completed():
 
 
 def main():
+    if not all(os.path.exists(path) for path in sys.argv[1:3]):
+        print("1..0 # SKIP Lodge is not built")
+        return
     report = sources.Report()
     verbs = table()
     with open(sys.argv[2], encoding="utf-8") as stream:
