@@ -79,9 +79,11 @@ on_boot_changed (LodgeInstance *instance, guint fields, gpointer user_data)
 void
 lodge_step_wait_booted (LodgeJob *job)
 {
+  /* power_on has just said so; what was read before it counts no more. */
+  job->instance->settled = ++job->manager->reading;
+  lodge_reconcile_set_state (job->manager, job->instance, LODGE_STATE_RUNNING);
   lodge_instance_set_transient (job->instance, -1);
   lodge_reconcile_look_up (job->manager, job->instance->uuid);
-  job->instance->observed = LODGE_STATE_RUNNING; /* power_on has just said so */
   begin_wait (job, G_CALLBACK (on_boot_changed), check_booted);
 }
 

@@ -73,11 +73,17 @@ set_observed (LodgeManager *self, LodgeInstance *instance, LodgeState state, gin
   /* A container's domain id is another one after each boot, also after one from within. */
   gboolean new_boot = active && (instance->domain_id != domain_id || instance->started_at == 0);
 
+  /* After a start the guest's report may come before this reading of the start itself; only an id
+   * that follows another one means that it is older. */
+  gboolean rebooted = new_boot && instance->domain_id != -1;
+
+  if ((rebooted || !active) && instance->booted)
+    {
+      instance->booted = FALSE;
+      lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_BOOTED);
+    }
   if (new_boot || !active)
     {
-      if (instance->booted)
-        lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_BOOTED);
-      instance->booted = FALSE;
       instance->started_at = new_boot ? g_get_real_time () / G_USEC_PER_SEC : 0;
       lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_STARTED_AT);
     }
@@ -196,7 +202,9 @@ lodge_reconcile_apply (LodgeManager *self, const char *uuid, LodgeKind kind,
     lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_CONFIG);
   instance->memory_limit = info->memory_limit;
   instance->vcpus = info->vcpus;
-  set_observed (self, instance, info->state, info->id);
+  /* While a job starts it, “stopped” is what was before; the job says how it ended. */
+  if (instance->transient != LODGE_STATE_STARTING || info->state != LODGE_STATE_STOPPED)
+    set_observed (self, instance, info->state, info->id);
   check_drift (instance, info);
   lodge_reconcile_set_reserved_address (instance);
   lodge_manager_announce (self, instance);
