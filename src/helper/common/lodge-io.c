@@ -91,7 +91,9 @@ lodge_io_replace_file (const char *path, const char *text, mode_t mode)
 {
   char temporary[PATH_MAX];
   LODGE_AUTOFD fd = -1;
-  int n = snprintf (temporary, sizeof temporary, "%s.%d~", path, (int) getpid ());
+  /* One name for all: nobody writes a file of an instance twice at once, and what a writer that was
+   * killed has left is found again, here and by release. */
+  int n = snprintf (temporary, sizeof temporary, "%s~", path);
   int r;
 
   if (n < 0 || (size_t) n >= sizeof temporary)

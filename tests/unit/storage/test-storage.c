@@ -54,7 +54,8 @@ test_disk (void)
   g_autofree char *command = g_strdup_printf ("qemu-img create -q -f qcow2 %s 10M", backing);
   g_autoptr (GError) error = NULL;
 
-  if (g_find_program_in_path ("qemu-img") == NULL)
+  g_autofree char *program = g_find_program_in_path ("qemu-img");
+  if (program == NULL)
     {
       g_test_skip ("qemu-img is not installed");
       return;
