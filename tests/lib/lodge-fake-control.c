@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <gio/gio.h>
 #include <gio/gunixsocketaddress.h>
+#include <malloc.h>
 #include <unistd.h>
 
 #include "lodge-fake-driver.h"
@@ -242,6 +243,14 @@ run_list (Control *control, char **words, GString *answer, GError **error)
   return TRUE;
 }
 
+/* What lodged has allocated and not freed, whatever the heap keeps beside it. */
+static gboolean
+run_heap (Control *control, char **words, GString *answer, GError **error)
+{
+  g_string_append_printf (answer, "%" G_GSIZE_FORMAT "\n", (gsize) mallinfo2 ().uordblks);
+  return TRUE;
+}
+
 static const Command commands[] = {
   { "delay", 2, 2, run_delay },     { "fail", 3, 4, run_fail },
   { "clear", 0, 0, run_clear },     { "count", 1, 1, run_count },
@@ -251,7 +260,7 @@ static const Command commands[] = {
   { "rename", 2, 2, run_rename },   { "memory", 2, 2, run_memory },
   { "boot", 1, 1, run_boot },       { "stubborn", 2, 2, run_stubborn },
   { "connect", 1, 1, run_connect }, { "disconnect", 1, 1, run_connect },
-  { "list", 0, 0, run_list },
+  { "list", 0, 0, run_list },       { "heap", 0, 0, run_heap },
 };
 
 char *

@@ -38,7 +38,7 @@ void lodge_fake_driver_set_connected (LodgeFakeDriver *self, gboolean connected)
  *   delay OP MS            fail OP NICK MESSAGE [COUNT]      clear      count OP
  *   define NAME KIND       undefine NAME    start NAME       kill NAME  crash NAME
  *   pause NAME             rename OLD NEW   memory NAME BYTES           boot NAME
- *   stubborn NAME on|off   connect KIND     disconnect KIND  list
+ *   stubborn NAME on|off   connect KIND     disconnect KIND  list       heap (bytes in use)
  *   silent COMMAND...      without the event that libvirt would send
  *
  * Returns: (transfer full): lines of an answer, the last being "ok"; NULL on failure.
