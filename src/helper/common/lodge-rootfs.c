@@ -11,10 +11,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -184,7 +186,8 @@ make_overlay (const LodgePlan *plan, const char *lower, unsigned attributes, Lod
       return -1;
     }
   if (!set_option (fs, "source", "lodge", fail) || !set_option (fs, "lowerdir", lower, fail)
-      || !set_option (fs, "upperdir", upper, fail) || !set_option (fs, "workdir", work, fail)
+      || !set_option (fs, "upperdir", upper, fail)
+      || !set_option (fs, "workdir", work, fail)
       /* With an index a layer could not be mounted while the last mount is being written back. */
       || !set_option (fs, "index", "off", fail))
     return -1;
@@ -282,7 +285,42 @@ lodge_rootfs_attach (int mount_fd, const char *path, LodgeFail *fail)
 {
   if (syscall (SYS_move_mount, mount_fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) == 0)
     return true;
-  return lodge_fail_errno (fail, errno, "Cannot attach the root to “%s”", path);
+  return lodge_fail_errno (fail, errno, "Cannot mount at “%s”", path);
+}
+
+static bool
+is_restricted (int dir)
+{
+  struct statvfs info;
+
+  return fstatvfs (dir, &info) == 0
+         && (info.f_flag & (ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_RDONLY)) != 0;
+}
+
+bool
+lodge_rootfs_unrestrict (const char *dir, LodgeFail *fail)
+{
+  struct mount_attr attr = {
+    .attr_clr = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY,
+  };
+  LODGE_AUTOFD lock = open (dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  LODGE_AUTOFD again = -1;
+  LODGE_AUTOFD tree = -1;
+
+  if (lock >= 0 && !is_restricted (lock))
+    return true;
+  /* Of several containers that start at once, the others wait until it is done. */
+  if (lock < 0 || flock (lock, LOCK_EX) < 0)
+    return lodge_fail_errno (fail, errno, "Cannot open the directory “%s”", dir);
+  again = open (dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (again >= 0 && !is_restricted (again))
+    return true;
+  tree = clone_tree (dir, -1, fail);
+  if (tree < 0)
+    return false;
+  if (syscall (SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof attr) < 0)
+    return lodge_fail_errno (fail, errno, "Cannot allow programs in “%s”", dir);
+  return lodge_rootfs_attach (tree, dir, fail);
 }
 
 /* Whether @path itself, not only something above it, is where a mount begins. */

@@ -28,3 +28,13 @@ bool lodge_rootfs_attach (int mount_fd, const char *path, LodgeFail *fail);
 /** Detaches everything that is mounted on @path; nothing is a success.
  * Returns 0 or a negative errno value. */
 int lodge_rootfs_detach (const char *path);
+
+/**
+ * lodge_rootfs_unrestrict:
+ * @dir: a directory, in a mount namespace and by a caller that may mount
+ *
+ * Makes @dir a mount of its own without nosuid, nodev, noexec and ro, if it is below one of them:
+ * systemd mounts /run so, and what is bound into a container from there inherits it for good.
+ * Nothing happens when none of them is set.
+ */
+bool lodge_rootfs_unrestrict (const char *dir, LodgeFail *fail);

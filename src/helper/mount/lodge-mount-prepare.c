@@ -97,6 +97,18 @@ make_dir (const char *path, mode_t mode, LodgeFail *fail)
   return r == 0 || lodge_fail_errno (fail, r, "Cannot make the directory “%s”", path);
 }
 
+/* lodge-init is executed from the control directory, and libvirt makes it read-only: neither is
+ * possible where /run forbids programs, as systemd has it.  One mount serves all containers. */
+static bool
+make_control_parent (const LodgePlan *plan, LodgeFail *fail)
+{
+  char path[PATH_MAX];
+
+  snprintf (path, sizeof path, "%.*s", (int) (strrchr (plan->control, '/') - plan->control),
+            plan->control);
+  return make_dir (path, 0755, fail) && lodge_rootfs_unrestrict (path, fail);
+}
+
 /* The directory that the container sees as /dev/lodge.  lodged's own socket in it stays. */
 static bool
 make_control (const LodgePlan *plan, LodgeFail *fail)
@@ -104,7 +116,7 @@ make_control (const LodgePlan *plan, LodgeFail *fail)
   char path[PATH_MAX];
   int r;
 
-  if (!make_dir (plan->control, 0755, fail)
+  if (!make_control_parent (plan, fail) || !make_dir (plan->control, 0755, fail)
       || !lodge_mount_path (path, sizeof path, plan->control, "guest")
       || !make_dir (path, 0755, fail) || !place_init (plan, fail))
     return false;
@@ -156,7 +168,7 @@ lodge_mount_prepare (const LodgePlan *plan, LodgeFail *fail)
 static void
 remove_control (const LodgePlan *plan)
 {
-  static const char *const names[] = { "setup", "init" };
+  static const char *const names[] = { "setup", "setup~", "init" };
   char path[PATH_MAX];
 
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)

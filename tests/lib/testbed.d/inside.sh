@@ -70,7 +70,7 @@ mount_sys() {
 mount_run() {
   local resolv
   resolv=$(resolv_conf)
-  mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /run
+  mount -t tmpfs -o mode=755,nosuid,nodev,noexec tmpfs /run
   mkdir -p /run/lock /run/dbus /run/libvirt
   chmod 1777 /run/lock
   if [ -L /etc/resolv.conf ]; then
@@ -109,7 +109,7 @@ boot_systemd() {
   if [ -d "$SOURCE" ]; then mkdir -p "$root$SOURCE"; mount --bind "$SOURCE" "$root$SOURCE"; fi
   mount -t proc -o nosuid,nodev,noexec proc "$root/proc"
   make_dev "$root/dev"
-  mount -t tmpfs -o mode=755,nosuid,nodev tmpfs "$root/run"
+  mount -t tmpfs -o mode=755,nosuid,nodev,noexec tmpfs "$root/run"
   mount -t tmpfs tmpfs "$root/tmp"
   : >"$root/etc/fstab"
   # systemd-machined does not find its machines in a nested PID namespace on cgroup v1.

@@ -20,7 +20,8 @@ leftover_domains() {
 }
 
 leftover_mounts() {
-  awk '$5 ~ "^/(run|var/lib)/lodge/" { print "mount", $5 }' "/proc/$(holder)/mountinfo"
+  awk '$5 ~ "^/(run|var/lib)/lodge/" && $5 != "/run/lodge/ctl" { print "mount", $5 }' \
+    "/proc/$(holder)/mountinfo"
 }
 
 leftover_cgroups() {
