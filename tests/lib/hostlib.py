@@ -25,6 +25,9 @@ IMAGE = os.environ.get("LODGE_TEST_IMAGE", "debian/12")
 OK, FAILED, USAGE, NOT_FOUND, NOT_AUTHORIZED, UNREACHABLE, CONFLICT, TIMED_OUT = range(8)
 EXEC_FAILED = 125
 
+# By how much everything may take longer than on an ordinary machine.
+PATIENCE = float(os.environ.get("LODGE_TEST_PATIENCE", "1"))
+
 
 class Skip(Exception):
     """Raised by a test that cannot run here; its text is the reason."""
@@ -41,7 +44,8 @@ def run(argv, check=True, data=None, seconds=60, binary=False):
     keywords = {"input": data} if data is not None else {"stdin": subprocess.DEVNULL}
     if not binary:
         keywords.update(text=True, errors="replace")
-    done = subprocess.run(argv, capture_output=True, timeout=seconds, check=False, **keywords)
+    done = subprocess.run(argv, capture_output=True, timeout=seconds * PATIENCE, check=False,
+                          **keywords)
     if check and done.returncode != 0:
         raise Failure("%s: exit status %d\nstdout: %s\nstderr: %s"
                       % (" ".join(argv), done.returncode, done.stdout, done.stderr))
@@ -100,13 +104,13 @@ def leftovers():
 
 def wait_for(condition, seconds, what):
     """Polls until condition() is true; returns what it returned, and fails after `seconds`."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise Failure("after %g s: %s" % (seconds, what))
+            raise Failure("after %g s: %s" % (seconds * PATIENCE, what))
         time.sleep(0.05)
 
 

@@ -353,6 +353,46 @@ def run_sanitize(count, builder, wanted):
             run_suite(count, build, suite, wanted, "sanitize-" + suite, SANITIZE_ENVIRONMENT, 4)
 
 
+def run_v2(count, builder, wanted):
+    """Tests in a virtual machine that has booted Debian, with cgroup2 alone."""
+    if os.geteuid() != 0:
+        count.add([("skipped", "", "only root can make the machine's disk")], "v2")
+        return
+    build = builder.build("build-test")
+    if build is None:
+        return
+    cache = os.environ.get("LODGE_V2_CACHE", os.path.join(WORK, "v2"))
+    output = os.path.join(cache, "output")
+    os.makedirs(cache, exist_ok=True)
+    began = time.monotonic()
+    done = subprocess.run([os.path.join(ROOT, "tests/v2/vm"), cache, build, output,
+                           *([wanted] if wanted else [])], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", check=False)
+    names = []
+    if done.returncode != 77 and os.path.exists(output):
+        with open(output, encoding="utf-8", errors="replace") as stream:
+            names = report_machine(count, stream.read())
+    if done.returncode or not names:
+        points = points_of(done.stdout, done.returncode or 1)
+        count.add(points, "v2")
+        show("v2", points, time.monotonic() - began, done.stdout)
+
+
+def report_machine(count, text):
+    """Takes what tests/v2/guest/run printed; -> the names of the tests that ended."""
+    ended = re.findall(r"^=== begin (\S+)\n(.*?)^=== end \1 (\d+) (\d+)$",
+                       text.replace("\r", ""), re.M | re.S)
+    booted = re.search(r"^=== booted (\S+)", text, re.M)
+    if booted:
+        print("ok   %-44s %6.1f s" % ("boot v2", float(booted.group(1))), flush=True)
+    for path, output, status, seconds in ended:
+        points = points_of(output, int(status))
+        count.add(points, "v2/" + path)
+        show("v2/" + path, points, float(seconds), output)
+    return [path for path, *_ in ended]
+
+
 def run_sweep(count, builder, wanted):
     run_host(count, builder, wanted, "fault", "build-failpoints")
 
@@ -364,15 +404,19 @@ PARTS = {
     "cli": (run_meson("cli"), "the command line and its output"),
     "sanitize": (run_sanitize, "unit and dbus with ASan, LSan and UBSan"),
     "host": (run_host, "real containers and virtual machines (root)"),
+    "v2": (run_v2, "Debian 12 in a virtual machine: systemd, machined, polkit, cgroup2 (root)"),
     "sweep": (run_sweep, "lodged killed at every step of its jobs (root)"),
 }
+
+# Takes longer than all the others together: only when it is asked for.
+ON_REQUEST = ("v2",)
 
 
 def main():
     arguments = sys.argv[1:]
     if arguments == ["--list"]:
         for part, (_, text) in PARTS.items():
-            print("%-9s %s" % (part, text))
+            print("%-9s %s%s" % (part, text, "; on request" if part in ON_REQUEST else ""))
         return 0
     if len(arguments) > 2 or (arguments and arguments[0] not in PARTS):
         print("usage: tests/run [%s [NAME]]" % "|".join(PARTS), file=sys.stderr)
@@ -383,7 +427,7 @@ def main():
     builder = Builder(count)
     wanted = arguments[1] if len(arguments) > 1 else None
     for part, (run, _) in PARTS.items():
-        if not arguments or arguments[0] == part:
+        if arguments[:1] == [part] or (not arguments and part not in ON_REQUEST):
             run(count, builder, wanted)
     return count.close()
 
