@@ -67,10 +67,14 @@ def test_exec_has_the_capabilities_of_init():
     equal(lines[1], lines[0])
 
 
-def test_systemd_finishes_booting():
+def wait_booted():
     wait_for(lambda: lodge("exec", NAME, "--", "systemctl", "is-system-running",
                            check=False).stdout.strip() in ("running", "degraded"),
              30, "systemd in the container did not finish booting")
+
+
+def test_systemd_finishes_booting():
+    wait_booted()
     failed = lodge("exec", NAME, "--", "systemctl", "--failed", "--no-legend", check=False).stdout
     equal(failed.strip(), "", "failed units")
 
@@ -171,6 +175,7 @@ def test_start_again_keeps_files():
 
 
 def test_restart_from_inside():
+    wait_booted()
     first = virsh(LXC, "domid", NAME).stdout
     lodge("exec", NAME, "--", "systemctl", "reboot", check=False)
     wait_for(lambda: virsh(LXC, "domid", NAME, check=False).stdout not in (first, "-\n", ""), 20,
@@ -180,6 +185,7 @@ def test_restart_from_inside():
 
 
 def test_poweroff_from_inside():
+    wait_booted()
     lodge("exec", NAME, "--", "systemctl", "poweroff", check=False)
     wait_state(NAME, "stopped", 20)
     lodge("start", NAME)
