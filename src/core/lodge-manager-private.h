@@ -33,6 +33,8 @@ struct _LodgeManager
   LodgeExecutor *query_pool;                 /* reads, so that they never queue behind starts */
   LodgeExecutor *io_pool;
 
+  GHashTable *forgotten;  /* char* UUID → guint64: `reading` when an instance was forgotten */
+  guint64 last_list;      /* `reading` of the list before */
   guint64 reading;        /* grows with each reading of libvirt's state and each end of a job */
   GHashTable *to_look_up; /* set of UUIDs that an event was about */
   guint look_up_source;

@@ -42,6 +42,7 @@ lodge_manager_dispose (GObject *object)
   g_clear_pointer (&self->left_over, g_ptr_array_unref);
   g_clear_pointer (&self->jobs, g_hash_table_unref);
   g_clear_pointer (&self->to_look_up, g_hash_table_unref);
+  g_clear_pointer (&self->forgotten, g_hash_table_unref);
   g_clear_pointer (&self->registry, lodge_registry_free);
   for (int kind = 0; kind < LODGE_N_KINDS; kind++)
     g_clear_object (&self->change_pool[kind]);
@@ -93,6 +94,7 @@ lodge_manager_init (LodgeManager *self)
 {
   self->jobs = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, g_object_unref);
   self->left_over = g_ptr_array_new_with_free_func (g_object_unref);
+  self->forgotten = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->to_look_up = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->registry = lodge_registry_new ();
   self->query_pool = lodge_executor_new ("query", QUERY_THREADS);
@@ -227,6 +229,15 @@ lodge_manager_start (LodgeManager *self)
   lodge_reconcile_start (self);
 }
 
+gboolean
+lodge_manager_is_settled (LodgeManager *self)
+{
+  for (int kind = 0; kind < LODGE_N_KINDS; kind++)
+    if (self->by_kind[kind] != NULL && !self->listed[kind])
+      return FALSE;
+  return TRUE;
+}
+
 LodgeImageStore *
 lodge_manager_get_images (LodgeManager *self)
 {
@@ -275,12 +286,23 @@ lodge_manager_announce (LodgeManager *self, LodgeInstance *instance)
   lodge_manager_emit_event (self, "instance-created", instance, NULL);
 }
 
+/* Readings that were begun before this moment may still have it. */
+static void
+remember_forgotten (LodgeManager *self, const char *uuid)
+{
+  guint64 *reading = g_new (guint64, 1);
+
+  *reading = ++self->reading;
+  g_hash_table_replace (self->forgotten, g_strdup (uuid), reading);
+}
+
 void
 lodge_manager_forget (LodgeManager *self, LodgeInstance *instance)
 {
   g_autoptr (LodgeInstance) hold = g_object_ref (instance);
 
   g_clear_handle_id (&instance->grace_source, g_source_remove);
+  remember_forgotten (self, instance->uuid);
   if (lodge_registry_get (self->registry, instance->uuid) == instance)
     lodge_registry_remove (self->registry, instance);
   if (!instance->announced)

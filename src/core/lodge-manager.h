@@ -40,6 +40,9 @@ LodgeManager *lodge_manager_new (const LodgeManagerConfig *config, GError **erro
 /** Starts the drivers, then finishes or undoes what an earlier run left. */
 void lodge_manager_start (LodgeManager *self);
 
+/** Whether every driver has told what there is, so that shown states are more than a record. */
+gboolean lodge_manager_is_settled (LodgeManager *self);
+
 LodgeImageStore *lodge_manager_get_images (LodgeManager *self);
 GPtrArray *lodge_manager_get_drivers (LodgeManager *self);
 

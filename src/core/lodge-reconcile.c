@@ -240,16 +240,26 @@ look_up_on_thread (GTask *task, gpointer source, gpointer task_data, GCancellabl
     g_task_return_error (task, error);
 }
 
-/* Whether a job on the instance has ended since the reading was begun; then it is read again. */
+/* Whether a job on the instance has ended since the reading was begun; then it is read again.  One
+ * that was deleted since would come back as a foreign domain. */
 static gboolean
 is_stale (LodgeManager *self, const char *uuid, guint64 reading)
 {
   LodgeInstance *instance = lodge_registry_get (self->registry, uuid);
+  guint64 *forgotten = g_hash_table_lookup (self->forgotten, uuid);
 
-  if (instance == NULL || instance->settled < reading)
+  if (instance == NULL)
+    return forgotten != NULL && *forgotten >= reading;
+  if (instance->settled < reading)
     return FALSE;
   lodge_reconcile_look_up (self, uuid);
   return TRUE;
+}
+
+static gboolean
+is_forgotten_before (gpointer key, gpointer value, gpointer user_data)
+{
+  return *(guint64 *) value < *(guint64 *) user_data;
 }
 
 static LookUp *
@@ -362,6 +372,9 @@ apply_list (LodgeManager *self, LodgeKind kind, GPtrArray *all, guint64 reading)
         lodge_reconcile_apply (self, instance->uuid, kind, NULL);
     }
   self->listed[kind] = TRUE;
+  /* No reading takes as long as two lists are apart. */
+  g_hash_table_foreach_remove (self->forgotten, is_forgotten_before, &self->last_list);
+  self->last_list = reading;
 }
 
 static void

@@ -15,6 +15,7 @@
 
 #define FILES_WANTED 65536
 #define EXIT_USAGE   2
+#define SETTLE_MS    2000
 
 typedef struct
 {
@@ -215,6 +216,25 @@ open_state (Daemon *self, const LodgeDaemonParts *parts, GError **error)
 }
 
 static gboolean
+on_tick (gpointer user_data)
+{
+  return G_SOURCE_CONTINUE; /* only wakes the loop up */
+}
+
+/* Calls that come before libvirt has been read would be told states of yesterday.  Until the name
+ * is owned the bus keeps them; without a libvirt there is an answer all the same. */
+static void
+wait_for_libvirt (Daemon *self)
+{
+  gint64 deadline = g_get_monotonic_time () + SETTLE_MS * 1000;
+  guint tick = g_timeout_add (SETTLE_MS / 10, on_tick, NULL);
+
+  while (!lodge_manager_is_settled (self->manager) && g_get_monotonic_time () < deadline)
+    g_main_context_iteration (NULL, TRUE);
+  g_source_remove (tick);
+}
+
+static gboolean
 set_up (Daemon *self, const LodgeDaemonParts *parts, GError **error)
 {
   LodgeManagerConfig config = { 0 };
@@ -231,7 +251,11 @@ set_up (Daemon *self, const LodgeDaemonParts *parts, GError **error)
   if (self->manager == NULL)
     return FALSE;
   self->bus = lodge_bus_new (self->connection, self->manager, !self->options.session, error);
-  return self->bus != NULL && lodge_bus_own_name (self->bus, error);
+  if (self->bus == NULL)
+    return FALSE;
+  lodge_manager_start (self->manager);
+  wait_for_libvirt (self);
+  return lodge_bus_own_name (self->bus, error);
 }
 
 static void
@@ -240,7 +264,6 @@ run (Daemon *self)
   guint term = g_unix_signal_add (SIGTERM, on_end_signal, self);
   guint interrupt = g_unix_signal_add (SIGINT, on_end_signal, self);
 
-  lodge_manager_start (self->manager);
   start_watchdog ();
   lodge_notify_service ("READY=1");
   g_debug ("ready");
