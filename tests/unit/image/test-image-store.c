@@ -117,9 +117,18 @@ open_images (Fixture *f)
   g_signal_connect (f->images, "image-removed", G_CALLBACK (on_removed), f);
 }
 
+/* A worker gives up its reference a moment after the main thread has its result. */
+static void
+wait_for_workers (Fixture *f)
+{
+  for (guint i = 0; i < 2000 && g_atomic_int_get (&G_OBJECT (f->images)->ref_count) > 1; i++)
+    g_usleep (1000);
+}
+
 static void
 close_images (Fixture *f)
 {
+  wait_for_workers (f);
   g_assert_finalize_object (g_steal_pointer (&f->images));
   lodge_sqlite_store_close (f->db);
   g_clear_object (&f->db);
