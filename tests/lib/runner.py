@@ -47,6 +47,7 @@ class Count:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
         self.failures = []
+        self.second_tries = []
         self.skips = {}
 
     def add(self, points, name):
@@ -62,7 +63,18 @@ class Count:
                 self.failed += 1
                 self.failures.append("%s%s" % (label, " (%s)" % reason if reason else ""))
 
+    def try_again(self, name, output):
+        """A loaded machine is no excuse for a bug, nor a reason to lose a run: what fails is shown,
+        tried once more, and listed at the end."""
+        self.second_tries.append(name)
+        print("again %s failed; once more" % name)
+        for line in output.strip().split("\n")[-60:]:
+            print("     | " + line)
+        sys.stdout.flush()
+
     def close(self):
+        for name in self.second_tries:
+            print("second try: %s failed at first: look at it above" % name)
         for (name, reason), which in self.skips.items():
             print("skipped: %s: %s%s" % (name, reason, " (%d tests)" % len(which)
                                          if len(which) > 1 else ""))
@@ -185,15 +197,23 @@ def run_suite(count, build, suite, wanted, label, environment=None, multiplier=1
     if not names:
         print("skip %s: no test%s" % (label, " with '%s' in its name" % wanted if wanted else ""))
         return
-    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--quiet", "--suite", suite,
-                    "--timeout-multiplier", str(multiplier), *(names if wanted else [])],
-                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                   env={**os.environ, **(environment or {})}, check=False)
-    results = []
-    if os.path.exists(log):
+
+    def run_tests(selected):
+        subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--quiet", "--suite", suite,
+                        "--timeout-multiplier", str(multiplier), *selected],
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})},
+                       check=False)
+        if not os.path.exists(log):
+            return []
         with open(log, encoding="utf-8", errors="replace") as stream:
-            results = [json.loads(line) for line in stream if line.strip()]
+            return [json.loads(line) for line in stream if line.strip()]
+
+    results = run_tests(names if wanted else [])
     for result in sorted(results, key=lambda r: r["name"]):
+        if has_failed(meson_points(result)):
+            count.try_again("%s/%s" % (label, bare_name(result)), meson_output(result))
+            result = (run_tests([bare_name(result)]) or [result])[0]
         report_meson(count, label, result)
     missing = len(names) - len(results)
     if missing > 0:
@@ -207,18 +227,32 @@ def matching_tests(build, suite, wanted):
             if any(s.split(":")[-1] == suite for s in t["suite"]) and (wanted or "") in t["name"]]
 
 
-def report_meson(count, label, result):
-    name = "%s/%s" % (label, re.sub(r"^.* / ", "", result["name"]))
-    output = result.get("stdout", "") + result.get("stderr", "")
+def bare_name(result):
+    return re.sub(r"^.* / ", "", result["name"])
+
+
+def meson_output(result):
+    return result.get("stdout", "") + result.get("stderr", "")
+
+
+def has_failed(points):
+    return any(result == "failed" for result, _, _ in points)
+
+
+def meson_points(result):
     problem = {"TIMEOUT": "took too long", "INTERRUPT": "interrupted"}.get(result["result"])
     status = result.get("returncode", 0)
     if result["result"] == "SKIP" and status == 0:
         status = 77
     if result["result"] in ("FAIL", "ERROR") and status == 0:
         status = 1
-    points = points_of(result.get("stdout", ""), status, problem)
+    return points_of(result.get("stdout", ""), status, problem)
+
+
+def report_meson(count, label, result):
+    name, points = "%s/%s" % (label, bare_name(result)), meson_points(result)
     count.add(points, name)
-    show(name, points, result.get("duration", 0), output)
+    show(name, points, result.get("duration", 0), meson_output(result))
 
 
 class Host:
@@ -263,16 +297,25 @@ class Host:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         began = time.monotonic()
+        points, output = self.run_once(path, environment)
+        if has_failed(points):
+            self.count.try_again(name, output)
+            self.clean()
+            points, output = self.run_once(path, environment)
+        self.count.add(points, name)
+        show(name, points, time.monotonic() - began, output)
+        if has_failed(points):
+            self.clean()
+
+    def run_once(self, path, environment):
+        """-> (points, output)"""
         output, status, problem = run_limited(path, environment, time_limit(path))
         points = points_of(output, status, problem)
         left = self.testbed("leftovers")
         if left.returncode != 0:
             points.append(("failed", "leaves nothing behind", ""))
             output += "\nleft behind:\n" + left.stdout
-        self.count.add(points, name)
-        show(name, points, time.monotonic() - began, output)
-        if left.returncode != 0:
-            self.clean()
+        return points, output
 
     def clean(self):
         """After a test that left something: a fresh testbed, with the images of the old one."""
@@ -388,8 +431,9 @@ def report_machine(count, text):
         print("ok   %-44s %6.1f s" % ("boot v2", float(booted.group(1))), flush=True)
     for path, output, status, seconds in ended:
         points = points_of(output, int(status))
-        count.add(points, "v2/" + path)
-        show("v2/" + path, points, float(seconds), output)
+        name = "v2/" + os.path.basename(path)
+        count.add(points, name)
+        show(name, points, float(seconds), output)
     return [path for path, *_ in ended]
 
 
