@@ -5,8 +5,8 @@
 
 import os
 
-from hostlib import (DIR, LXC, QEMU, Failure, equal, leftovers, lodge, main, row, rows, state,
-                     virsh, wait_for)
+from hostlib import (DIR, LXC, QEMU, Failure, Skip, equal, leftovers, lodge, main, row, rows,
+                     state, virsh, wait_for)
 
 NAME = "v-one"
 FOREIGN_LXC = """<domain type='lxc'><name>v-foreign</name><memory unit='MiB'>64</memory>
@@ -44,14 +44,18 @@ def test_virsh_start():
 
 
 def test_virsh_suspend_and_resume():
-    virsh(LXC, "suspend", NAME)
+    done = virsh(LXC, "suspend", NAME, check=False)
+    if done.returncode != 0 and os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        equal(state(NAME), "running")
+        raise Skip("this libvirt cannot suspend containers where cgroup2 is alone")
+    equal(done.returncode, 0, done.stderr)
     within("paused")
     virsh(LXC, "resume", NAME)
     within("running")
-    lodge("stop", "--force", NAME)
 
 
 def test_a_title_set_with_virsh_is_kept():
+    lodge("stop", "--force", NAME)
     virsh(LXC, "desc", NAME, "--config", "--title", "from virsh")
     lodge("start", NAME)
     equal(virsh(LXC, "desc", NAME, "--title").stdout.strip(), "from virsh")
