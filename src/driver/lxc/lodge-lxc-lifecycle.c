@@ -15,7 +15,8 @@
 /* From libvirt's word that it started until lodge-init has shaken hands; the machine may be busy
  * with many others. */
 #define HANDSHAKE_SECONDS 30
-#define KILL_SECONDS      30
+/* Then libvirt does it in its own, slower way: now and then it misses that the container ended. */
+#define KILL_SECONDS      3
 /* How often to ask when an event may have been lost, and to look at a cancellable. */
 #define POLL_MS          250
 #define ENTERING_POLL_MS 1
