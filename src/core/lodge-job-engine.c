@@ -120,11 +120,16 @@ finish (LodgeJob *self)
     lodge_job_set_state (self, LODGE_JOB_CANCELLED);
   else
     lodge_job_set_state (self, LODGE_JOB_FAILED);
-  self->row->ended_at = g_get_real_time () / G_USEC_PER_SEC;
+  if (self->not_undone >= 0)
+    self->step = self->not_undone;
+  else
+    self->row->ended_at = g_get_real_time () / G_USEC_PER_SEC;
   if (fail_at (self, "!ended", NULL) && !write_row (self, &error))
     /* Nothing is lost: at the next start the last step is found to be done and the job ends. */
     g_warning ("job %" G_GINT64_FORMAT ": its end was not recorded: %s", self->row->id,
                error->message);
+  /* For those who look at the job; the journal's row has no end when something is left to undo. */
+  self->row->ended_at = g_get_real_time () / G_USEC_PER_SEC;
 
   if (self->instance != NULL && self->instance->job_id == self->row->id)
     {
@@ -175,11 +180,14 @@ after_undo (LodgeJob *self, GError *error)
 {
   g_autoptr (GError) owned = error;
 
-  /* What cannot be undone now is tried again at the next start, because the row stays open only
-   * when this process ends; here the rest is undone all the same. */
+  /* The rest is undone all the same; the row stays open, so that the next start tries again. */
   if (owned != NULL)
-    g_warning ("job %" G_GINT64_FORMAT ": undoing “%s” failed: %s", self->row->id,
-               current_step (self)->nick, owned->message);
+    {
+      g_warning ("job %" G_GINT64_FORMAT ": undoing “%s” failed, the next start of lodged tries "
+                 "again: %s",
+                 self->row->id, current_step (self)->nick, owned->message);
+      self->not_undone = MAX (self->not_undone, self->step);
+    }
   undo_next (self);
 }
 

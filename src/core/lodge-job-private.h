@@ -65,6 +65,7 @@ struct _LodgeJob
   int step; /* index, or -1 before the first */
   gint64 step_began; /* monotonic µs */
   gboolean undoing;
+  int not_undone; /* the last step whose undoing failed, or -1 */
   GCancellable *cancellable;
   JsonObject *data; /* persisted with each step */
 

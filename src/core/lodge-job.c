@@ -82,6 +82,7 @@ lodge_job_init (LodgeJob *self)
   self->stage = g_strdup ("");
   self->progress = -1;
   self->step = -1;
+  self->not_undone = -1;
   self->fd = -1;
 }
 

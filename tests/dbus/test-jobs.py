@@ -223,6 +223,24 @@ class Restarts(lodgetest.unittest.TestCase):
             self.assertEqual(self.host.domains(), {})
             self.assertEqual(os.listdir(self.host.dir + "/state/instances"), [])
 
+    def test_what_was_not_undone_is_undone_later(self):
+        client = self.host.client()
+        self.host.control("fail", "define", "NoSpace", "the disk is full")
+        self.host.control("fail", "undefine", "Backend", "libvirt is busy")
+        with self.assertRaises(DBusError) as raised:
+            client.launch("stuck")
+        self.assertEqual(raised.exception.nick, "NoSpace")
+        self.assertIn("tries again", self.host.log())
+        self.assertEqual(self.host.stop_lodged(), 0)
+        self.host.start_lodged()
+        # The step that was left is undone once more, and then the job has its end.
+        wait_until(lambda: self.host.control("count", "undefine") == ["1"], what="the undoing")
+        self.assertEqual(self.host.stop_lodged(), 0)
+        self.host.start_lodged()
+        client.list()
+        self.assertEqual(self.host.control("count", "undefine"), ["0"])
+        self.assertNotIn("stuck", client.list())
+
     def test_second_lodged_ends_at_once(self):
         second = self.host.spawn_lodged()
         self.assertEqual(second.wait(timeout=5), 1)
