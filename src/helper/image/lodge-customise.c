@@ -17,6 +17,7 @@
 #define PROGRAM_DIR   "/usr/lib/lodge/"
 #define SYSTEM        "/etc/systemd/system/"
 #define UNITS         "/lib/systemd/system/"
+#define GENERATORS    "/etc/systemd/system-generators/"
 
 #define CONTAINER LODGE_OVERLAY_CONTAINER
 #define BOTH      (LODGE_OVERLAY_CONTAINER | LODGE_OVERLAY_VM)
@@ -51,33 +52,41 @@ static const Link LINKS[] = {
     SYSTEM "lodge-grow-root.service" },
 };
 
-/* Units that cost time at each boot and give a guest nothing. */
+/* Units and generators that cost time at each boot and give a guest nothing. */
 static const Link MASKS[] = {
-  { BOTH, "systemd-update-utmp.service", NULL },
-  { BOTH, "systemd-update-utmp-runlevel.service", NULL },
-  { BOTH, "systemd-firstboot.service", NULL },
-  { BOTH, "systemd-machine-id-commit.service", NULL },
-  { BOTH, "systemd-journal-catalog-update.service", NULL },
-  { BOTH, "systemd-pstore.service", NULL },
+  { BOTH, SYSTEM "systemd-update-utmp.service", NULL },
+  { BOTH, SYSTEM "systemd-update-utmp-runlevel.service", NULL },
+  { BOTH, SYSTEM "systemd-firstboot.service", NULL },
+  { BOTH, SYSTEM "systemd-machine-id-commit.service", NULL },
+  { BOTH, SYSTEM "systemd-journal-catalog-update.service", NULL },
+  { BOTH, SYSTEM "systemd-pstore.service", NULL },
   /* Without PAM's module no logind runs, and systemctl poweroff would wait 25 s for it to come. */
-  { CONTAINER, "dbus-org.freedesktop.login1.service", NULL },
-  { BOTH, "sys-kernel-debug.mount", NULL },
-  { BOTH, "sys-kernel-tracing.mount", NULL },
-  { BOTH, "dev-hugepages.mount", NULL },
-  { CONTAINER, "sys-kernel-config.mount", NULL },
-  { CONTAINER, "sys-fs-fuse-connections.mount", NULL },
-  { CONTAINER, "systemd-remount-fs.service", NULL },
-  { CONTAINER, "systemd-tmpfiles-setup-dev.service", NULL },
-  { CONTAINER, "getty-static.service", NULL },
-  { LODGE_OVERLAY_VM, "systemd-hwdb-update.service", NULL },
-  { LODGE_OVERLAY_VM, "modprobe@configfs.service", NULL },
-  { LODGE_OVERLAY_VM, "modprobe@drm.service", NULL },
-  { LODGE_OVERLAY_VM, "modprobe@efi_pstore.service", NULL },
-  { LODGE_OVERLAY_VM, "modprobe@fuse.service", NULL },
-  { LODGE_OVERLAY_VM, "modprobe@loop.service", NULL },
-  { LODGE_OVERLAY_VM, "modprobe@dm_mod.service", NULL },
-  { LODGE_OVERLAY_VM, "sys-fs-fuse-connections.mount", NULL },
-  { LODGE_OVERLAY_VM, "systemd-random-seed.service", NULL },
+  { CONTAINER, SYSTEM "dbus-org.freedesktop.login1.service", NULL },
+  { BOTH, SYSTEM "sys-kernel-debug.mount", NULL },
+  { BOTH, SYSTEM "sys-kernel-tracing.mount", NULL },
+  { BOTH, SYSTEM "dev-hugepages.mount", NULL },
+  { CONTAINER, SYSTEM "sys-kernel-config.mount", NULL },
+  { CONTAINER, SYSTEM "sys-fs-fuse-connections.mount", NULL },
+  { CONTAINER, SYSTEM "systemd-remount-fs.service", NULL },
+  { CONTAINER, SYSTEM "systemd-tmpfiles-setup-dev.service", NULL },
+  { CONTAINER, SYSTEM "getty-static.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "systemd-hwdb-update.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "modprobe@configfs.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "modprobe@drm.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "modprobe@efi_pstore.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "modprobe@fuse.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "modprobe@loop.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "modprobe@dm_mod.service", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "sys-fs-fuse-connections.mount", NULL },
+  { LODGE_OVERLAY_VM, SYSTEM "systemd-random-seed.service", NULL },
+  /* They look for disks and at the host's kernel parameters. */
+  { CONTAINER, GENERATORS "systemd-cryptsetup-generator", NULL },
+  { CONTAINER, GENERATORS "systemd-debug-generator", NULL },
+  { CONTAINER, GENERATORS "systemd-gpt-auto-generator", NULL },
+  { CONTAINER, GENERATORS "systemd-hibernate-resume-generator", NULL },
+  { CONTAINER, GENERATORS "systemd-integritysetup-generator", NULL },
+  { CONTAINER, GENERATORS "systemd-run-generator", NULL },
+  { CONTAINER, GENERATORS "systemd-veritysetup-generator", NULL },
 };
 
 static const Link REMOVALS[] = {
@@ -170,8 +179,7 @@ make_links (LodgeOverlay overlay, LodgeFail *fail)
       return false;
   for (gsize i = 0; i < G_N_ELEMENTS (MASKS); i++)
     {
-      g_autofree char *path = g_strconcat (SYSTEM, MASKS[i].path, NULL);
-      if ((MASKS[i].overlay & overlay) != 0 && !make_link ("/dev/null", path, fail))
+      if ((MASKS[i].overlay & overlay) != 0 && !make_link ("/dev/null", MASKS[i].path, fail))
         return false;
     }
   return true;
