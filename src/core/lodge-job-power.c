@@ -190,8 +190,7 @@ rename_host (LodgeJob *job, GError **error)
 
   if (network == NULL || instance->mac == NULL || instance->address == NULL)
     return TRUE;
-  return lodge_network_remove_host (network, instance->mac, error)
-         && lodge_network_add_host (network, instance->mac,
+  return lodge_network_rename_host (network, instance->mac,
                                     lodge_json_get_string (job->data, "new-name", ""),
                                     instance->address, error);
 }

@@ -26,10 +26,21 @@ void lodge_hosts_add_options (const char *dir, GPtrArray *options);
 gboolean lodge_hosts_add (const char *dir, const char *mac, const char *name, const char *address,
                           GError **error);
 
-/** Removes them; absent ones are a success.  dnsmasq forgets at the next lodge_hosts_reload(). */
-gboolean lodge_hosts_remove (const char *dir, const char *mac, GError **error);
+/**
+ * lodge_hosts_remove:
+ * @out_address: (out) (nullable): the address that was reserved, if any
+ *
+ * Removes them; absent ones are a success.  dnsmasq forgets the name at once.  The reservation it
+ * keeps until it reads everything anew, which costs: it then runs libvirt's lease program once for
+ * each lease (20 to 80 ms each).  So the address is marked as retired in `<dir>/retired/`, and only
+ * who gives it to another host has to call lodge_hosts_reload().
+ */
+gboolean lodge_hosts_remove (const char *dir, const char *mac, char **out_address, GError **error);
+
+/** Whether dnsmasq may still have @address reserved for a host that has been removed. */
+gboolean lodge_hosts_is_retired (const char *dir, const char *address);
 
 /** Has the dnsmasq of libvirt's network @network read everything again.  Best effort. */
-void lodge_hosts_reload (const char *network);
+void lodge_hosts_reload (const char *dir, const char *network);
 
 G_END_DECLS

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lodge-dhcp-release.h"
 #include "lodge-hosts.h"
 #include "lodge-network-xml.h"
 #include "lodge-subnet-pick.h"
@@ -301,14 +302,37 @@ gboolean
 lodge_network_add_host (LodgeNetwork *self, const char *mac, const char *name, const char *address,
                         GError **error)
 {
-  return lodge_hosts_add (self->hosts_dir, mac, name, address, error);
+  gboolean retired = lodge_hosts_is_retired (self->hosts_dir, address);
+
+  if (!lodge_hosts_add (self->hosts_dir, mac, name, address, error))
+    return FALSE;
+  if (retired)
+    lodge_hosts_reload (self->hosts_dir, LODGE_NETWORK_NAME);
+  return TRUE;
+}
+
+gboolean
+lodge_network_rename_host (LodgeNetwork *self, const char *mac, const char *name,
+                           const char *address, GError **error)
+{
+  if (!lodge_hosts_add (self->hosts_dir, mac, name, address, error))
+    return FALSE;
+  lodge_hosts_reload (self->hosts_dir, LODGE_NETWORK_NAME);
+  return TRUE;
 }
 
 gboolean
 lodge_network_remove_host (LodgeNetwork *self, const char *mac, GError **error)
 {
-  if (!lodge_hosts_remove (self->hosts_dir, mac, error))
+  g_autofree char *address = NULL;
+
+  if (!lodge_hosts_remove (self->hosts_dir, mac, &address, error))
     return FALSE;
-  lodge_hosts_reload (LODGE_NETWORK_NAME);
+  g_mutex_lock (&self->lock);
+  g_autofree char *gateway = self->info != NULL ? g_strdup (self->info->gateway) : NULL;
+  g_autofree char *bridge = self->info != NULL ? g_strdup (self->info->bridge) : NULL;
+  g_mutex_unlock (&self->lock);
+  if (address != NULL && gateway != NULL)
+    lodge_dhcp_release (bridge, gateway, mac, address);
   return TRUE;
 }

@@ -76,7 +76,11 @@ char *lodge_network_make_mac (const char *uuid);
 gboolean lodge_network_add_host (LodgeNetwork *self, const char *mac, const char *name,
                                  const char *address, GError **error);
 
-/** (blocking) Takes that back; an absent one is a success. */
+/** (blocking) Has the host with @mac go by another name. */
+gboolean lodge_network_rename_host (LodgeNetwork *self, const char *mac, const char *name,
+                                    const char *address, GError **error);
+
+/** (blocking) Takes that back, and the host's DHCP lease with it; an absent one is a success. */
 gboolean lodge_network_remove_host (LodgeNetwork *self, const char *mac, GError **error);
 
 G_END_DECLS
