@@ -11,6 +11,7 @@
 #include "lodge-config.h"
 #include "lodge-fd.h"
 #include "lodge-log.h"
+#include "lodge-resolver.h"
 #include "lodge-units.h"
 
 #define FILES_WANTED 65536
@@ -26,6 +27,7 @@ typedef struct
   LodgeImageStore *images;
   GPtrArray *drivers;
   GObject *network;
+  LodgeResolver *resolver;
   LodgeManager *manager;
   LodgeBus *bus;
   int exit_status;
@@ -253,6 +255,9 @@ set_up (Daemon *self, const LodgeDaemonParts *parts, GError **error)
   self->bus = lodge_bus_new (self->connection, self->manager, !self->options.session, error);
   if (self->bus == NULL)
     return FALSE;
+  /* On a user's own bus there is no resolver of the host. */
+  if (self->network != NULL && !self->options.session)
+    self->resolver = lodge_resolver_new (self->connection, self->network);
   lodge_manager_start (self->manager);
   wait_for_libvirt (self);
   return lodge_bus_own_name (self->bus, error);
@@ -282,6 +287,7 @@ tear_down (Daemon *self)
   if (self->bus != NULL)
     lodge_bus_close (self->bus);
   g_clear_object (&self->bus);
+  g_clear_object (&self->resolver);
   g_clear_object (&self->manager);
   g_clear_pointer (&self->drivers, g_ptr_array_unref);
   g_clear_object (&self->network);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lodge-dhcp-release.h"
+#include "lodge-executor.h"
 #include "lodge-hosts.h"
 #include "lodge-network-xml.h"
 #include "lodge-subnet-pick.h"
@@ -20,9 +21,22 @@ struct _LodgeNetwork
   /* Round and round: dnsmasq gives an address to nobody else while the lease of a deleted instance
    * lasts.  Main thread. */
   guint32 next_address;
-  GMutex lock; /* guards info; held while the network is made, so that it is made once */
+  LodgeExecutor *executor;
+  int changes; /* atomic; how often what is known of the network may have become wrong */
+  GMutex lock; /* guards what follows; held while the network is made, so that it is made once */
   LodgeNetworkInfo *info;
+  int info_changes;       /* changes when info was read */
+  GMutex seen_lock;       /* guards what follows; never held for long */
+  LodgeNetworkInfo *seen; /* as it ran when last looked at */
 };
+
+enum
+{
+  SIGNAL_ACTIVE,
+  N_SIGNALS
+};
+
+static guint signals[N_SIGNALS];
 
 G_DEFINE_FINAL_TYPE (LodgeNetwork, lodge_network, G_TYPE_OBJECT)
 
@@ -62,6 +76,7 @@ lodge_network_dispose (GObject *object)
       lodge_virt_connection_stop (self->connection);
     }
   g_clear_object (&self->connection);
+  g_clear_object (&self->executor);
   G_OBJECT_CLASS (lodge_network_parent_class)->dispose (object);
 }
 
@@ -71,8 +86,10 @@ lodge_network_finalize (GObject *object)
   LodgeNetwork *self = LODGE_NETWORK (object);
 
   lodge_network_info_free (self->info);
+  lodge_network_info_free (self->seen);
   g_free (self->hosts_dir);
   g_mutex_clear (&self->lock);
+  g_mutex_clear (&self->seen_lock);
   G_OBJECT_CLASS (lodge_network_parent_class)->finalize (object);
 }
 
@@ -81,39 +98,16 @@ lodge_network_class_init (LodgeNetworkClass *klass)
 {
   G_OBJECT_CLASS (klass)->dispose = lodge_network_dispose;
   G_OBJECT_CLASS (klass)->finalize = lodge_network_finalize;
+  signals[SIGNAL_ACTIVE]
+      = g_signal_new ("active", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                      G_TYPE_NONE, 3, G_TYPE_STRING, G_TYPE_STRING, G_TYPE_STRING);
 }
 
 static void
 lodge_network_init (LodgeNetwork *self)
 {
   g_mutex_init (&self->lock);
-}
-
-/* Whoever restarted libvirtd may have changed the network meanwhile. */
-static void
-on_disconnected (LodgeVirtConnection *connection, const char *reason, LodgeNetwork *self)
-{
-  g_mutex_lock (&self->lock);
-  g_clear_pointer (&self->info, lodge_network_info_free);
-  g_mutex_unlock (&self->lock);
-}
-
-LodgeNetwork *
-lodge_network_new (const char *uri, const char *state_dir)
-{
-  LodgeNetwork *self = g_object_new (LODGE_TYPE_NETWORK, NULL);
-
-  self->next_address = g_random_int ();
-  self->hosts_dir = g_build_filename (state_dir, "networks", LODGE_NETWORK_NAME, NULL);
-  self->connection = lodge_virt_connection_new (uri);
-  g_signal_connect (self->connection, "disconnected", G_CALLBACK (on_disconnected), self);
-  return self;
-}
-
-void
-lodge_network_start (LodgeNetwork *self)
-{
-  lodge_virt_connection_start (self->connection);
+  g_mutex_init (&self->seen_lock);
 }
 
 static LodgeSubnet *
@@ -214,6 +208,64 @@ read_info (const char *xml, GError **error)
   return g_steal_pointer (&info);
 }
 
+static void
+look_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  LodgeVirtConnection *connection = task_data;
+  gboolean active = FALSE;
+  g_autofree char *xml = lodge_virt_network_get_xml (connection, LODGE_NETWORK_NAME, &active, NULL);
+
+  g_task_return_pointer (task, xml != NULL && active ? read_info (xml, NULL) : NULL,
+                         (GDestroyNotify) lodge_network_info_free);
+}
+
+static void
+on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (LodgeNetwork) self = user_data;
+  g_autoptr (LodgeNetworkInfo) info = g_task_propagate_pointer (G_TASK (result), NULL);
+
+  if (info == NULL)
+    return;
+  g_mutex_lock (&self->seen_lock);
+  lodge_network_info_free (self->seen);
+  self->seen = info_copy (info);
+  g_mutex_unlock (&self->seen_lock);
+  g_signal_emit (self, signals[SIGNAL_ACTIVE], 0, info->bridge, info->gateway, info->dns_domain);
+}
+
+/* libvirt is there (again), or somebody has started, stopped or changed a network. */
+static void
+look_again (LodgeNetwork *self)
+{
+  g_autoptr (GTask) task = g_task_new (NULL, NULL, on_looked, g_object_ref (self));
+
+  g_atomic_int_inc (&self->changes);
+  g_task_set_task_data (task, g_object_ref (self->connection), g_object_unref);
+  lodge_executor_run (self->executor, task, look_thread);
+}
+
+LodgeNetwork *
+lodge_network_new (const char *uri, const char *state_dir)
+{
+  LodgeNetwork *self = g_object_new (LODGE_TYPE_NETWORK, NULL);
+
+  self->next_address = g_random_int ();
+  self->hosts_dir = g_build_filename (state_dir, "networks", LODGE_NETWORK_NAME, NULL);
+  self->connection = lodge_virt_connection_new (uri);
+  self->executor = lodge_executor_new ("lodge-network", 1);
+  lodge_virt_connection_watch_networks (self->connection);
+  g_signal_connect_swapped (self->connection, "connected", G_CALLBACK (look_again), self);
+  g_signal_connect_swapped (self->connection, "network-event", G_CALLBACK (look_again), self);
+  return self;
+}
+
+void
+lodge_network_start (LodgeNetwork *self)
+{
+  lodge_virt_connection_start (self->connection);
+}
+
 static LodgeNetworkInfo *
 ensure_locked (LodgeNetwork *self, GError **error)
 {
@@ -250,8 +302,13 @@ lodge_network_ensure (LodgeNetwork *self, GError **error)
   LodgeNetworkInfo *answer = NULL;
 
   g_mutex_lock (&self->lock);
-  if (self->info == NULL)
-    self->info = ensure_locked (self, error);
+  int changes = g_atomic_int_get (&self->changes);
+  if (self->info == NULL || self->info_changes != changes)
+    {
+      g_clear_pointer (&self->info, lodge_network_info_free);
+      self->info = ensure_locked (self, error);
+      self->info_changes = changes;
+    }
   if (self->info != NULL)
     answer = info_copy (self->info);
   g_mutex_unlock (&self->lock);
@@ -328,11 +385,10 @@ lodge_network_remove_host (LodgeNetwork *self, const char *mac, GError **error)
 
   if (!lodge_hosts_remove (self->hosts_dir, mac, &address, error))
     return FALSE;
-  g_mutex_lock (&self->lock);
-  g_autofree char *gateway = self->info != NULL ? g_strdup (self->info->gateway) : NULL;
-  g_autofree char *bridge = self->info != NULL ? g_strdup (self->info->bridge) : NULL;
-  g_mutex_unlock (&self->lock);
-  if (address != NULL && gateway != NULL)
-    lodge_dhcp_release (bridge, gateway, mac, address);
+  g_mutex_lock (&self->seen_lock);
+  g_autoptr (LodgeNetworkInfo) seen = self->seen != NULL ? info_copy (self->seen) : NULL;
+  g_mutex_unlock (&self->seen_lock);
+  if (address != NULL && seen != NULL)
+    lodge_dhcp_release (seen->bridge, seen->gateway, mac, address);
   return TRUE;
 }

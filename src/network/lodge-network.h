@@ -10,6 +10,9 @@ G_BEGIN_DECLS
  * free when it was made.  Each instance has its address reserved before it starts, so that it is
  * known without asking anybody.
  *
+ * Signal `active` (const char *bridge, const char *gateway, const char *dns_domain), on the main
+ * thread: the network runs, and its bridge may be a new one.
+ *
  * Created on the main thread; functions marked (blocking) are for worker threads.
  */
 #define LODGE_TYPE_NETWORK (lodge_network_get_type ())
@@ -45,7 +48,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeNetworkInfo, lodge_network_info_free)
  * lodge_network_ensure: (blocking)
  *
  * Makes the network when there is none, starts it when it does not run.  After the first success
- * the answer comes from memory until libvirt has gone away.
+ * the answer comes from memory until libvirt reports a change of networks.
  *
  * Returns: (transfer full)
  */

@@ -39,6 +39,7 @@ enum
   SIGNAL_CONNECTED,
   SIGNAL_DISCONNECTED,
   SIGNAL_DOMAIN_EVENT,
+  SIGNAL_NETWORK_EVENT,
   N_SIGNALS
 };
 
@@ -46,6 +47,8 @@ static guint signals[N_SIGNALS];
 
 /* Not a domain's event: the connection itself was closed; detail is a virConnectCloseReason. */
 #define EVENT_CLOSED (-1)
+/* Of a network; detail is a virNetworkEventLifecycleType. */
+#define EVENT_NETWORK (-2)
 
 typedef struct
 {
@@ -76,6 +79,7 @@ typedef struct
 {
   virConnectPtr connection;
   int event_ids[N_EVENT_IDS];
+  int network_event_id; /* -1: not asked for, or not to be had */
   Listener *close_listener;
   char *version;
   guint serial;
@@ -91,6 +95,7 @@ struct _LodgeVirtConnection
   GSource *retry;
   guint retry_ms;
   guint serial;
+  gboolean watch_networks;
   Session *session; /* while connected */
 
   GMutex lock; /* guards what follows; other threads ask for it */
@@ -143,14 +148,8 @@ listener_new (Link *link, guint serial)
 static gboolean deliver_events (gpointer user_data);
 
 static void
-queue_event (const Listener *listener, int kind, int detail, virDomainPtr domain)
+queue (Link *link, Event event)
 {
-  Link *link = listener->link;
-  Event event = { .serial = listener->serial, .kind = kind, .detail = detail };
-
-  if (domain != NULL && virDomainGetUUIDString (domain, event.uuid) < 0)
-    return;
-
   g_mutex_lock (&link->lock);
   const Event *last
       = link->events->len > 0 ? &g_array_index (link->events, Event, link->events->len - 1) : NULL;
@@ -168,6 +167,15 @@ queue_event (const Listener *listener, int kind, int detail, virDomainPtr domain
       g_source_set_callback (source, deliver_events, g_atomic_rc_box_acquire (link), link_unref);
       g_source_attach (source, link->context);
     }
+}
+
+static void
+queue_event (const Listener *listener, int kind, int detail, virDomainPtr domain)
+{
+  Event event = { .serial = listener->serial, .kind = kind, .detail = detail };
+
+  if (domain == NULL || virDomainGetUUIDString (domain, event.uuid) == 0)
+    queue (listener->link, event);
 }
 
 static int
@@ -208,6 +216,17 @@ on_agent_lifecycle (virConnectPtr connection, virDomainPtr domain, int state, in
                     void *user_data)
 {
   queue_event (user_data, LODGE_VIRT_EVENT_AGENT, state, domain);
+}
+
+static void
+on_network_lifecycle (virConnectPtr connection, virNetworkPtr network, int event, int detail,
+                      void *user_data)
+{
+  const Listener *listener = user_data;
+  Event queued = { .serial = listener->serial, .kind = EVENT_NETWORK, .detail = event };
+
+  if (virNetworkGetUUIDString (network, queued.uuid) == 0)
+    queue (listener->link, queued);
 }
 
 static void
@@ -254,6 +273,8 @@ session_free (gpointer data)
   for (gsize i = 0; i < N_EVENT_IDS; i++)
     if (session->event_ids[i] >= 0)
       virConnectDomainEventDeregisterAny (session->connection, session->event_ids[i]);
+  if (session->network_event_id >= 0)
+    virConnectNetworkEventDeregisterAny (session->connection, session->network_event_id);
   virConnectUnregisterCloseCallback (session->connection, on_closed);
   virConnectClose (session->connection);
   if (session->close_listener != NULL)
@@ -277,6 +298,7 @@ typedef struct
   char *uri;
   Link *link;
   guint serial;
+  gboolean watch_networks;
 } OpenRequest;
 
 static void
@@ -287,6 +309,19 @@ open_request_free (gpointer data)
   g_free (request->uri);
   link_unref (request->link);
   g_free (request);
+}
+
+static int
+watch_networks (virConnectPtr connection, const OpenRequest *request)
+{
+  Listener *listener = listener_new (request->link, request->serial);
+  int id = virConnectNetworkEventRegisterAny (connection, NULL, VIR_NETWORK_EVENT_ID_LIFECYCLE,
+                                              VIR_NETWORK_EVENT_CALLBACK (on_network_lifecycle),
+                                              listener, listener_free);
+
+  if (id < 0)
+    listener_free (listener);
+  return id;
 }
 
 static void
@@ -320,6 +355,7 @@ open_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *can
       if (session->event_ids[i] < 0)
         listener_free (listener);
     }
+  session->network_event_id = request->watch_networks ? watch_networks (connection, request) : -1;
   if (session->event_ids[0] < 0)
     {
       GError *error = NULL;
@@ -438,6 +474,7 @@ begin_connect (LodgeVirtConnection *self)
   request->uri = g_strdup (self->uri);
   request->link = g_atomic_rc_box_acquire (self->link);
   request->serial = ++self->serial;
+  request->watch_networks = self->watch_networks;
   set_state (self, STATE_CONNECTING, NULL, NULL, NULL);
 
   /* Not as the source object: the thread might drop the last reference, and with it the pool
@@ -492,11 +529,19 @@ deliver_events (gpointer user_data)
         continue;
       if (event->kind == EVENT_CLOSED)
         handle_closed (self, event->detail);
+      else if (event->kind == EVENT_NETWORK)
+        g_signal_emit (self, signals[SIGNAL_NETWORK_EVENT], 0, event->uuid, event->detail);
       else
         g_signal_emit (self, signals[SIGNAL_DOMAIN_EVENT], 0, event->uuid, event->kind,
                        event->detail);
     }
   return G_SOURCE_REMOVE;
+}
+
+void
+lodge_virt_connection_watch_networks (LodgeVirtConnection *self)
+{
+  self->watch_networks = TRUE;
 }
 
 void
@@ -645,6 +690,9 @@ lodge_virt_connection_class_init (LodgeVirtConnectionClass *klass)
   signals[SIGNAL_DOMAIN_EVENT]
       = g_signal_new ("domain-event", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 3,
                       G_TYPE_STRING | G_SIGNAL_TYPE_STATIC_SCOPE, G_TYPE_INT, G_TYPE_INT);
+  signals[SIGNAL_NETWORK_EVENT]
+      = g_signal_new ("network-event", type, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL, G_TYPE_NONE, 2,
+                      G_TYPE_STRING | G_SIGNAL_TYPE_STATIC_SCOPE, G_TYPE_INT);
 }
 
 static void

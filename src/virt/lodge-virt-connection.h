@@ -36,6 +36,7 @@ typedef enum
  *   `connected` ()
  *   `disconnected` (const char *reason)
  *   `domain-event` (const char *uuid, int LodgeVirtEvent, int detail)
+ *   `network-event` (const char *uuid, int virNetworkEventLifecycleType), if asked for
  *
  * Events are hints ("read this domain again"): after `connected` everything may be different.
  * Two equal events that follow each other in one turn of the main loop come as one.
@@ -51,6 +52,9 @@ G_DECLARE_FINAL_TYPE (LodgeVirtConnection, lodge_virt_connection, LODGE, VIRT_CO
  * called before.  Does not connect yet.  Main thread.
  */
 LodgeVirtConnection *lodge_virt_connection_new (const char *uri);
+
+/** Has it emit `network-event`.  Before it is started.  Main thread. */
+void lodge_virt_connection_watch_networks (LodgeVirtConnection *self);
 
 /** Begins to connect, and goes on until the object is stopped.  Main thread. */
 void lodge_virt_connection_start (LodgeVirtConnection *self);
@@ -69,7 +73,8 @@ const char *lodge_virt_connection_get_uri (LodgeVirtConnection *self);
 /** Any thread. */
 gboolean lodge_virt_connection_is_connected (LodgeVirtConnection *self);
 
-/** Version of the libvirt library at the other end ("9.0.0"), or NULL.  (transfer full) Any thread. */
+/** Version of the libvirt library at the other end ("9.0.0"), or NULL.  (transfer full) Any thread.
+ */
 char *lodge_virt_connection_get_version (LodgeVirtConnection *self);
 
 /** Why it is not connected, or NULL.  (transfer full) Any thread. */
@@ -84,8 +89,8 @@ char *lodge_virt_connection_get_problem (LodgeVirtConnection *self);
  *
  * Returns: (transfer full): release it by g_autoptr(virConnect) or virConnectClose().
  */
-virConnectPtr lodge_virt_connection_acquire (LodgeVirtConnection *self, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+virConnectPtr lodge_virt_connection_acquire (LodgeVirtConnection *self,
+                                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * lodge_virt_connection_lookup:

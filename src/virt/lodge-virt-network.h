@@ -15,7 +15,7 @@ G_BEGIN_DECLS
 /** One lease of a network's DHCP server. */
 typedef struct
 {
-  char *mac;      /* lower case */
+  char *mac; /* lower case */
   char *address;
   guint prefix;
   gboolean ipv6;
@@ -32,8 +32,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeVirtLease, lodge_virt_lease_free)
  * Returns: (transfer full) (element-type utf8): the XML of every network, running or not; their
  * bridges and subnets are not free.
  */
-GPtrArray *lodge_virt_network_list_xml (LodgeVirtConnection *connection, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+GPtrArray *lodge_virt_network_list_xml (LodgeVirtConnection *connection,
+                                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * lodge_virt_network_get_xml:
@@ -42,8 +42,7 @@ GPtrArray *lodge_virt_network_list_xml (LodgeVirtConnection *connection, GError 
  * Returns: (transfer full): the XML; the live one when it runs.
  */
 char *lodge_virt_network_get_xml (LodgeVirtConnection *connection, const char *name,
-                                  gboolean *out_active, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                  gboolean *out_active, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** Defines (or redefines) a persistent network.  Its UUID must be in @xml when it exists. */
 gboolean lodge_virt_network_define (LodgeVirtConnection *connection, const char *xml,
@@ -51,8 +50,7 @@ gboolean lodge_virt_network_define (LodgeVirtConnection *connection, const char 
 
 /** Starts it; one that runs is a success.  @autostart: also with libvirtd from now on. */
 gboolean lodge_virt_network_start (LodgeVirtConnection *connection, const char *name,
-                                   gboolean autostart, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                   gboolean autostart, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** Stops it; one that does not run is a success. */
 gboolean lodge_virt_network_stop (LodgeVirtConnection *connection, const char *name,
@@ -69,8 +67,8 @@ gboolean lodge_virt_network_undefine (LodgeVirtConnection *connection, const cha
  * Returns: (transfer full) (element-type LodgeVirtLease)
  */
 GPtrArray *lodge_virt_network_get_leases (LodgeVirtConnection *connection, const char *name,
-                                          const char *mac, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                          const char *mac,
+                                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * lodge_virt_pool_ensure:
@@ -78,8 +76,8 @@ GPtrArray *lodge_virt_network_get_leases (LodgeVirtConnection *connection, const
  *
  * Defines the pool when there is none of @name, starts it and lets it start with libvirtd.
  */
-gboolean lodge_virt_pool_ensure (LodgeVirtConnection *connection, const char *name,
-                                 const char *xml, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean lodge_virt_pool_ensure (LodgeVirtConnection *connection, const char *name, const char *xml,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /** Makes libvirt look at the pool's files again. */
 gboolean lodge_virt_pool_refresh (LodgeVirtConnection *connection, const char *name,

@@ -102,4 +102,11 @@ def test_another_name_is_known_at_once():
     wait_for(lambda: asked_from(ONE, TWO) == "", 10, "the old name is still there")
 
 
+def test_a_stopped_network_is_started_again():
+    lodge("delete", "--force", ONE, "n-three")
+    virsh("qemu:///system", "net-destroy", "lodgebr0")
+    lodge("launch", "debian/12", ONE)
+    wait_for(lambda: asked_from_the_host(ONE + ".lodge") == row(ONE)["address"], 10, "not found")
+
+
 main("n-")
