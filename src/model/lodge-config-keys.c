@@ -13,6 +13,7 @@
 #define STRING_MAX 16384
 
 static const char *const accel_choices[] = { "auto", "kvm", "tcg", NULL };
+static const char *const cpu_choices[] = { "auto", "host", "maximum", NULL };
 static const char *const firmware_choices[] = { "bios", "uefi", NULL };
 
 static const LodgeConfigKey config_keys[] = {
@@ -51,6 +52,12 @@ static const LodgeConfigKey config_keys[] = {
     .fallback = { NULL, "auto" },
     .choices = accel_choices,
     .help = "auto: KVM when it has been proven to work on this host, else emulation (tcg)" },
+  { .key = "vm.cpu",
+    .type = LODGE_CONFIG_WORD,
+    .kinds = LODGE_CONFIG_FOR_VM,
+    .fallback = { NULL, "auto" },
+    .choices = cpu_choices,
+    .help = "processor: host (with KVM), maximum, or a model (EPYC); auto: the best there is" },
   { .key = "vm.firmware",
     .type = LODGE_CONFIG_ENUM,
     .kinds = LODGE_CONFIG_FOR_VM,
@@ -59,7 +66,8 @@ static const LodgeConfigKey config_keys[] = {
     .help = "what starts the VM: bios or uefi" },
 };
 
-static const char *const type_nicks[] = { "string", "size", "integer", "cpus", "boolean", "enum" };
+static const char *const type_nicks[]
+    = { "string", "size", "integer", "cpus", "boolean", "enum", "word" };
 
 const LodgeConfigKey *
 lodge_config_keys (gsize *out_n_keys)
@@ -185,6 +193,20 @@ check_choice (const LodgeConfigKey *row, const char *value, GError **error)
   return FALSE;
 }
 
+/* Whether there is such a thing is for who uses it to say; `choices` helps completion. */
+static gboolean
+check_word (const LodgeConfigKey *row, const char *value, GError **error)
+{
+  static const char allowed[] = G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "._-";
+  gsize length = strlen (value);
+
+  if (length > 0 && length <= 64 && strspn (value, allowed) == length)
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_CONFIG,
+               "it must be a name: letters, digits, “.”, “_” and “-”, 64 at most");
+  return FALSE;
+}
+
 static gboolean
 check_bool (const LodgeConfigKey *row, const char *value, GError **error)
 {
@@ -200,6 +222,7 @@ static const CheckFunc checks[] = {
   [LODGE_CONFIG_STRING] = check_string, [LODGE_CONFIG_SIZE] = check_size,
   [LODGE_CONFIG_UINT] = check_uint,     [LODGE_CONFIG_CPUS] = check_cpus,
   [LODGE_CONFIG_BOOL] = check_bool,     [LODGE_CONFIG_ENUM] = check_choice,
+  [LODGE_CONFIG_WORD] = check_word,
 };
 
 static void

@@ -18,6 +18,7 @@ typedef enum
   LODGE_CONFIG_CPUS, /* a number of CPUs ("2") or a set of them ("0-1,3") */
   LODGE_CONFIG_BOOL, /* "true" or "false" */
   LODGE_CONFIG_ENUM, /* one of `choices` */
+  LODGE_CONFIG_WORD, /* a name, or one of `choices`, which are then no more than the known ones */
 } LodgeConfigType;
 
 typedef enum

@@ -15,7 +15,10 @@ typedef struct
   const LodgeKvmXmlOptions *options;
   gboolean is_x86;
   gboolean is_pcie;
+  const char *cpu; /* a mode of libvirt's; NULL: a model */
 } KvmXml;
+
+#define QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 
 static void
 write_alias (LodgeXmlWriter *writer, const char *device)
@@ -82,21 +85,72 @@ write_os (const KvmXml *self)
   lodge_xml_close (self->writer);
 }
 
+static gboolean
+is_kvm (const KvmXml *self)
+{
+  return strcmp (self->options->domain_type, "kvm") == 0;
+}
+
+/* Without KVM there is no host to pass through, and QEMU's maximum is what it can emulate. */
+static const char *
+cpu_mode (const KvmXml *self)
+{
+  const char *wish = lodge_domain_spec_lookup (self->spec, "vm.cpu");
+
+  if (wish == NULL || strcmp (wish, "auto") == 0)
+    return is_kvm (self) ? "host-passthrough" : "maximum";
+  if (strcmp (wish, "host") == 0)
+    return "host-passthrough";
+  return strcmp (wish, "maximum") == 0 ? "maximum" : NULL;
+}
+
+/* With KVM libvirt compares a model with what the host can, so that a machine does not start with
+ * less than it was promised; QEMU emulates what it can of each. */
+static void
+write_cpu (const KvmXml *self)
+{
+  if (self->cpu != NULL)
+    {
+      lodge_xml_element (self->writer, "cpu", "mode", self->cpu, "check", "none", NULL);
+      return;
+    }
+  lodge_xml_open (self->writer, "cpu");
+  lodge_xml_attr (self->writer, "mode", "custom");
+  lodge_xml_attr (self->writer, "match", "exact");
+  lodge_xml_attr (self->writer, "check", is_kvm (self) ? "partial" : "none");
+  lodge_xml_open (self->writer, "model");
+  lodge_xml_attr (self->writer, "fallback", "forbid");
+  lodge_xml_text (self->writer, lodge_domain_spec_lookup (self->spec, "vm.cpu"));
+  lodge_xml_close (self->writer);
+  lodge_xml_close (self->writer);
+}
+
+/*
+ * At each start libvirt asks QEMU for every property of the first processor, some 400 questions
+ * that take longer than all the rest of the start, to learn what became of a model.  For the host's
+ * processor and for the maximum nobody uses the answer; without the capability libvirt asks the two
+ * questions that it asked older QEMUs.
+ */
+static void
+write_capabilities (const KvmXml *self)
+{
+  if (self->cpu == NULL || !self->is_x86)
+    return;
+  lodge_xml_open (self->writer, "qemu:capabilities");
+  lodge_xml_element (self->writer, "qemu:del", "capability", "cpu-unavailable-features", NULL);
+  lodge_xml_close (self->writer);
+}
+
 static void
 write_platform (const KvmXml *self)
 {
-  gboolean is_kvm = strcmp (self->options->domain_type, "kvm") == 0;
-  const char *cpu_mode = self->options->cpu_mode;
-  if (cpu_mode == NULL)
-    cpu_mode = is_kvm ? "host-passthrough" : "maximum";
-
   lodge_xml_open (self->writer, "features");
   lodge_xml_element (self->writer, "acpi", NULL);
   if (self->is_x86)
     lodge_xml_element (self->writer, "apic", NULL);
   lodge_xml_close (self->writer);
 
-  lodge_xml_element (self->writer, "cpu", "mode", cpu_mode, "check", "none", NULL);
+  write_cpu (self);
 
   lodge_xml_open (self->writer, "clock");
   lodge_xml_attr (self->writer, "offset", "utc");
@@ -260,13 +314,18 @@ lodge_domain_xml_kvm (const LodgeDomainSpec *spec, const LodgeKvmXmlOptions *opt
   self.is_pcie = strstr (machine_name (&self), "q35") != NULL
                  || g_str_has_prefix (machine_name (&self), "virt");
 
+  self.cpu = cpu_mode (&self);
+
   lodge_xml_open (writer, "domain");
   lodge_xml_attr (writer, "type", options->domain_type);
+  if (self.cpu != NULL && self.is_x86)
+    lodge_xml_attr (writer, "xmlns:qemu", QEMU_NAMESPACE);
   lodge_domain_write_identity (writer, spec);
   write_limits (&self);
   write_os (&self);
   write_platform (&self);
   write_devices (&self);
+  write_capabilities (&self);
   lodge_xml_close (writer);
   return lodge_xml_writer_finish (writer, error);
 }

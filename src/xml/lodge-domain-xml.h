@@ -33,7 +33,6 @@ typedef struct
   const char *domain_type; /* "kvm" or "qemu" (TCG) */
   const char *emulator;    /* NULL: libvirt's choice for the architecture */
   const char *machine;     /* NULL: "q35" on x86_64, else "virt" */
-  const char *cpu_mode;    /* NULL: "host-passthrough" with kvm, "maximum" without */
   const char *console_log; /* file that gets all of the serial console; NULL: none */
   const char *disk_format; /* NULL: "qcow2" */
   const char *nvram;       /* file for the UEFI variables; NULL: libvirt's choice */
@@ -63,8 +62,8 @@ char *lodge_domain_xml_lxc (const LodgeDomainSpec *spec, const LodgeLxcXmlOption
 /**
  * lodge_domain_xml_kvm:
  *
- * The definition of a VM.  Reads limits.memory, limits.cpu ("2" or "0-1") and vm.firmware ("bios"
- * or "uefi") of the spec.
+ * The definition of a VM.  Reads limits.memory, limits.cpu ("2" or "0-1"), vm.cpu ("auto", "host",
+ * "maximum" or the name of a model) and vm.firmware ("bios" or "uefi") of the spec.
  *
  * Returns: (transfer full): the XML.
  */

@@ -264,13 +264,15 @@ check_name_free (virConnectPtr connection, const char *name, const char *uuid, G
 }
 
 static char *
-make_xml (LodgeKvmDriver *self, const LodgeDomainSpec *spec, GPtrArray *out_notices, GError **error)
+make_xml (LodgeKvmDriver *self, virConnectPtr connection, const LodgeDomainSpec *spec,
+          GPtrArray *out_notices, GError **error)
 {
   const char *accel = lodge_domain_spec_get (spec, "vm.accel", "auto");
   g_autofree char *notice = NULL;
   const char *type = NULL;
 
-  if (!lodge_kvm_accel_decide (self->accel, accel, spec->architecture, &type, &notice, error))
+  if (!lodge_kvm_accel_decide (self->accel, accel, spec->architecture, &type, &notice, error)
+      || !lodge_kvm_check_cpu (connection, spec, type, error))
     return NULL;
   if (notice != NULL && out_notices != NULL)
     g_ptr_array_add (out_notices, g_steal_pointer (&notice));
@@ -314,7 +316,7 @@ lodge_kvm_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *o
 
   if (connection == NULL || !check_name_free (connection, spec->name, spec->uuid, error))
     return FALSE;
-  g_autofree char *xml = make_xml (self, spec, out_notices, error);
+  g_autofree char *xml = make_xml (self, connection, spec, out_notices, error);
   if (xml == NULL)
     return FALSE;
   g_autoptr (virDomain) domain = virDomainDefineXMLFlags (connection, xml, 0);

@@ -54,6 +54,17 @@ gboolean lodge_kvm_rename (LodgeDriver *driver, const char *uuid, const char *ne
                            GError **error);
 char *lodge_kvm_get_xml (LodgeDriver *driver, const char *uuid, GError **error);
 
+/* kvm-cpu */
+/**
+ * lodge_kvm_check_cpu:
+ * @domain_type: "kvm" or "qemu"
+ *
+ * Whether vm.cpu of @spec can be had: INVALID_CONFIG with the nearest name for a model that libvirt
+ * does not know, NOT_SUPPORTED for the host's processor without KVM.  Blocking.
+ */
+gboolean lodge_kvm_check_cpu (virConnectPtr connection, const LodgeDomainSpec *spec,
+                              const char *domain_type, GError **error);
+
 /* kvm-stats */
 LodgeUsage *lodge_kvm_get_usage (LodgeDriver *driver, const char *uuid, GError **error);
 GPtrArray *lodge_kvm_get_addresses (LodgeDriver *driver, const char *uuid, GError **error);

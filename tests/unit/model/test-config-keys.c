@@ -23,6 +23,8 @@ test_good (void)
     { LODGE_KIND_CONTAINER, "environment.http_proxy", "http://x" },
     { LODGE_KIND_VM, "user.note", "" },
     { LODGE_KIND_VM, "vm.accel", "tcg" },
+    { LODGE_KIND_VM, "vm.cpu", "maximum" },
+    { LODGE_KIND_VM, "vm.cpu", "Skylake-Client" },
     { LODGE_KIND_VM, "vm.firmware", "uefi" },
   };
 
@@ -52,6 +54,9 @@ test_bad (void)
     { LODGE_KIND_VM, "limits.processes", "500" },
     { LODGE_KIND_CONTAINER, "vm.accel", "kvm" },
     { LODGE_KIND_VM, "vm.accel", "hvf" },
+    { LODGE_KIND_VM, "vm.cpu", "" },
+    { LODGE_KIND_VM, "vm.cpu", "a,b" },
+    { LODGE_KIND_CONTAINER, "vm.cpu", "host" },
     { LODGE_KIND_CONTAINER, "environment.a b", "x" },
     { LODGE_KIND_CONTAINER, "environment.", "x" },
     { LODGE_KIND_CONTAINER, "environment.A", "two\nlines" },

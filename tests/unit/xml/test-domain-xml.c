@@ -181,6 +181,46 @@ test_kvm_foreign_architecture (Fixture *self, gconstpointer data)
 }
 
 static void
+assert_has (Fixture *self, const char *part, gboolean expected)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *xml = lodge_domain_xml_kvm (&self->spec, &self->kvm, &error);
+  g_assert_no_error (error);
+  if ((strstr (xml, part) != NULL) != expected)
+    g_error ("“%s” is%s in %s", part, expected ? " not" : "", xml);
+  assert_schema (xml);
+}
+
+/* libvirt asks QEMU 400 questions about a processor when it starts: only where it is a model. */
+static void
+test_kvm_cpu (Fixture *self, gconstpointer data)
+{
+  static const struct
+  {
+    const char *type;
+    const char *wish;
+    const char *cpu;
+    gboolean is_model;
+  } rows[] = {
+    { "kvm", "auto", "<cpu mode=\"host-passthrough\" check=\"none\"/>", FALSE },
+    { "qemu", "auto", "<cpu mode=\"maximum\" check=\"none\"/>", FALSE },
+    { "kvm", "host", "<cpu mode=\"host-passthrough\" check=\"none\"/>", FALSE },
+    { "kvm", "maximum", "<cpu mode=\"maximum\" check=\"none\"/>", FALSE },
+    { "kvm", "EPYC", "<cpu mode=\"custom\" match=\"exact\" check=\"partial\">", TRUE },
+    { "qemu", "EPYC", "<cpu mode=\"custom\" match=\"exact\" check=\"none\">", TRUE },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      set_config (self, "vm.cpu", rows[i].wish);
+      self->kvm.domain_type = rows[i].type;
+      assert_has (self, rows[i].cpu, TRUE);
+      assert_has (self, "<model fallback=\"forbid\">EPYC</model>", rows[i].is_model);
+      assert_has (self, "cpu-unavailable-features", !rows[i].is_model);
+    }
+}
+
+static void
 test_metadata_hides_secrets (Fixture *self, gconstpointer data)
 {
   set_config (self, "cloud-init.user-data", "password: hunter2");
@@ -327,6 +367,7 @@ main (int argc, char **argv)
   ADD ("/domain-xml/kvm/plain", test_kvm_plain);
   ADD ("/domain-xml/kvm/uefi-tcg", test_kvm_uefi_tcg);
   ADD ("/domain-xml/kvm/foreign-architecture", test_kvm_foreign_architecture);
+  ADD ("/domain-xml/kvm/cpu", test_kvm_cpu);
   ADD ("/domain-xml/metadata/hides-secrets", test_metadata_hides_secrets);
   ADD ("/domain-xml/injection", test_injection);
   ADD ("/domain-xml/refused", test_refused);
