@@ -176,6 +176,11 @@ gboolean lodge_process_resize (LodgeProcess *self, guint rows, guint columns, GE
 gboolean lodge_process_signal (LodgeProcess *self, int signum, GError **error);
 /** For drivers: records the end and emits `exited`; a second call is ignored. */
 void lodge_process_set_exited (LodgeProcess *self, int exit_status, int term_signal);
+/**
+ * For drivers: keeps @fd (transfer full) open until everybody has been told of the end.  Held is
+ * the server's end of a socket whose other end must not see it closed before that.
+ */
+void lodge_process_hold_fd (LodgeProcess *self, int fd);
 /** Returns: whether it has ended. */
 gboolean lodge_process_get_exited (LodgeProcess *self, int *out_exit_status,
                                    int *out_term_signal);

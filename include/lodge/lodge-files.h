@@ -18,6 +18,11 @@
  * server never follows a symbolic link out of the guest's root, and it opens only regular
  * files (O_NONBLOCK, fstat), so that a FIFO or a device cannot hang it.
  *
+ * To end a session the client shuts its end down for writing and reads until the end of the file:
+ * that comes when the server is done with the instance, so that it can be started at once.  What
+ * went wrong in the end, such as writes that did not reach a disk, comes before it as a reply with
+ * an error.  A client that just closes its end has no promise of either.
+ *
  * All integers are in host byte order: both ends are on one host.
  */
 

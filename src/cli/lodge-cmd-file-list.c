@@ -194,7 +194,8 @@ lodge_cmd_file_remove (LodgeCli *cli, const LodgeArgs *args, GError **error)
           return FALSE;
         }
       if (!lodge_file_remote_open (&remote, cli, error)
-          || !remove_tree (&remote, remote.path, recursive, 0, error))
+          || !remove_tree (&remote, remote.path, recursive, 0, error)
+          || !lodge_file_remote_close (&remote, error))
         return FALSE;
     }
   return TRUE;

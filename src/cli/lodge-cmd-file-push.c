@@ -311,5 +311,5 @@ lodge_cmd_file_push (LodgeCli *cli, const LodgeArgs *args, GError **error)
     return FALSE;
   /* "web/srv/new/" makes the directory, as its slash promises. */
   push.parents = push.parents || remote.ends_in_slash;
-  return push_all (&push, args, n_sources, error);
+  return push_all (&push, args, n_sources, error) && lodge_file_remote_close (&remote, error);
 }

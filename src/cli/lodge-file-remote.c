@@ -21,6 +21,11 @@
 void
 lodge_file_remote_clear (LodgeFileRemote *remote)
 {
+  g_autoptr (GError) error = NULL;
+
+  if (remote->session != NULL && lodge_files_session_n_pending (remote->session) == 0
+      && !lodge_file_remote_close (remote, &error))
+    g_debug ("ending a file session: %s", error->message);
   if (remote->cli != NULL)
     lodge_progress_clear (&remote->progress);
   g_clear_pointer (&remote->instance, g_free);
@@ -99,9 +104,9 @@ draw (LodgeFileRemote *remote, int moving, gboolean writing)
   lodge_progress_draw (&remote->progress, line);
 }
 
-gboolean
-lodge_file_remote_receive (LodgeFileRemote *remote, int moving, gboolean writing,
-                           LodgeFilesAnswer *out_answer, GError **error)
+/* Waits until there is something to read. */
+static gboolean
+wait_readable (LodgeFileRemote *remote, int moving, gboolean writing, GError **error)
 {
   for (;;)
     {
@@ -119,10 +124,28 @@ lodge_file_remote_receive (LodgeFileRemote *remote, int moving, gboolean writing
           return FALSE;
         }
       if (n > 0 && fds[0].revents != 0)
-        return lodge_files_session_receive (remote->session, out_answer, error);
+        return TRUE;
       if (n == 0)
         draw (remote, moving, writing);
     }
+}
+
+gboolean
+lodge_file_remote_receive (LodgeFileRemote *remote, int moving, gboolean writing,
+                           LodgeFilesAnswer *out_answer, GError **error)
+{
+  return wait_readable (remote, moving, writing, error)
+         && lodge_files_session_receive (remote->session, out_answer, error);
+}
+
+gboolean
+lodge_file_remote_close (LodgeFileRemote *remote, GError **error)
+{
+  lodge_files_session_shut (remote->session);
+  gboolean ok = wait_readable (remote, -1, FALSE, error)
+                && lodge_files_session_finish (remote->session, error);
+  g_clear_pointer (&remote->session, lodge_files_session_free);
+  return ok;
 }
 
 gboolean

@@ -20,6 +20,7 @@ typedef struct
   guint64 n_bytes;
 } LodgeFileRemote;
 
+/** Ends the session as lodge_file_remote_close() does, unless answers are still to come. */
 void lodge_file_remote_clear (LodgeFileRemote *remote);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LodgeFileRemote, lodge_file_remote_clear)
 
@@ -28,6 +29,14 @@ gboolean lodge_file_remote_parse (LodgeFileRemote *remote, const char *address, 
 
 /** Opens the session. */
 gboolean lodge_file_remote_open (LodgeFileRemote *remote, LodgeCli *cli, GError **error);
+
+/**
+ * lodge_file_remote_close:
+ *
+ * Ends the session and waits until a stopped instance's files are let go of: that it can be started
+ * at once, and that what was written is on its disk.
+ */
+gboolean lodge_file_remote_close (LodgeFileRemote *remote, GError **error);
 
 /**
  * lodge_file_remote_receive:

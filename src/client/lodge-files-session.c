@@ -139,22 +139,22 @@ broken (GError **error)
   return FALSE;
 }
 
-gboolean
-lodge_files_session_receive (LodgeFilesSession *self, LodgeFilesAnswer *out_answer, GError **error)
+static gssize
+receive_packet (LodgeFilesSession *self)
 {
-  LodgeFilesReply reply;
   gssize n;
 
-  g_return_val_if_fail (!g_queue_is_empty (&self->pending), FALSE);
   do
     n = recv (self->fd, self->packet, sizeof self->packet, MSG_TRUNC);
   while (n < 0 && errno == EINTR);
-  if (n <= 0)
-    {
-      g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_HELPER_FAILED,
-                           "The file session ended early.");
-      return FALSE;
-    }
+  return n;
+}
+
+static gboolean
+decode (LodgeFilesSession *self, gssize n, LodgeFilesAnswer *out_answer, GError **error)
+{
+  LodgeFilesReply reply;
+
   if ((gsize) n < sizeof reply || (gsize) n > sizeof self->packet)
     return broken (error);
   memcpy (&reply, self->packet, sizeof reply);
@@ -174,10 +174,50 @@ lodge_files_session_receive (LodgeFilesSession *self, LodgeFilesAnswer *out_answ
     .text = g_strndup (text, reply.text_len),
     .link = g_strndup (text + reply.text_len, reply.link_len),
   };
+  return TRUE;
+}
+
+gboolean
+lodge_files_session_receive (LodgeFilesSession *self, LodgeFilesAnswer *out_answer, GError **error)
+{
+  g_return_val_if_fail (!g_queue_is_empty (&self->pending), FALSE);
+  gssize n = receive_packet (self);
+  if (n <= 0)
+    {
+      g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_HELPER_FAILED,
+                           "The file session ended early.");
+      return FALSE;
+    }
+  if (!decode (self, n, out_answer, error))
+    return FALSE;
   if (GPOINTER_TO_INT (g_queue_peek_head (&self->pending)) != LODGE_FILES_LIST || out_answer->end
       || out_answer->error != 0)
     g_queue_pop_head (&self->pending);
   return TRUE;
+}
+
+void
+lodge_files_session_shut (LodgeFilesSession *self)
+{
+  shutdown (self->fd, SHUT_WR);
+}
+
+gboolean
+lodge_files_session_finish (LodgeFilesSession *self, GError **error)
+{
+  g_autoptr (GError) first = NULL;
+  gssize n;
+
+  while ((n = receive_packet (self)) > 0)
+    {
+      g_auto (LodgeFilesAnswer) answer = { 0 };
+      if (first == NULL && decode (self, n, &answer, &first))
+        lodge_files_answer_check (&answer, &first);
+    }
+  if (first == NULL)
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&first));
+  return FALSE;
 }
 
 gboolean

@@ -66,6 +66,17 @@ gboolean lodge_files_session_send (LodgeFilesSession *self, LodgeFilesOp op,
 gboolean lodge_files_session_receive (LodgeFilesSession *self, LodgeFilesAnswer *out_answer,
                                       GError **error);
 
+/** Says that no request follows: get_fd() becomes readable when the other end is done, too. */
+void lodge_files_session_shut (LodgeFilesSession *self);
+
+/**
+ * lodge_files_session_finish:
+ *
+ * After lodge_files_session_shut(), with nothing pending: waits until the other end is done.
+ * FALSE with what went wrong there at the end.
+ */
+gboolean lodge_files_session_finish (LodgeFilesSession *self, GError **error);
+
 /** Sets @error to what @answer says when that is an error. */
 gboolean lodge_files_answer_check (const LodgeFilesAnswer *answer, GError **error);
 

@@ -72,9 +72,8 @@ def test_files_of_a_stopped_one():
 
 
 def test_virsh_start_and_destroy():
-    # libguestfs needs a moment to let go of the disk; virsh does not know of it.
-    wait_for(lambda: virsh(QEMU, "start", NAME, check=False).returncode == 0, 15,
-             "virsh cannot start it")
+    # Right after the pull: that has waited until libguestfs has let go of the disk.
+    virsh(QEMU, "start", NAME)
     wait_state(NAME, "running")
     virsh(QEMU, "destroy", NAME)
     wait_state(NAME, "stopped")

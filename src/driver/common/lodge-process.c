@@ -9,6 +9,7 @@ typedef struct
   gboolean exited;
   int exit_status;
   int term_signal;
+  int held_fd; /* owned; -1: none */
 } LodgeProcessPrivate;
 
 G_DEFINE_ABSTRACT_TYPE_WITH_PRIVATE (LodgeProcess, lodge_process, G_TYPE_OBJECT)
@@ -67,6 +68,14 @@ lodge_process_signal (LodgeProcess *self, int signum, GError **error)
   return klass->signal (self, signum, error);
 }
 
+static void
+release_fd (LodgeProcessPrivate *priv)
+{
+  if (priv->held_fd >= 0)
+    close (priv->held_fd);
+  priv->held_fd = -1;
+}
+
 void
 lodge_process_set_exited (LodgeProcess *self, int exit_status, int term_signal)
 {
@@ -78,6 +87,18 @@ lodge_process_set_exited (LodgeProcess *self, int exit_status, int term_signal)
   priv->exit_status = exit_status;
   priv->term_signal = term_signal;
   g_signal_emit (self, signals[SIGNAL_EXITED], 0, exit_status, term_signal);
+  release_fd (priv);
+}
+
+void
+lodge_process_hold_fd (LodgeProcess *self, int fd)
+{
+  LodgeProcessPrivate *priv = lodge_process_get_instance_private (self);
+
+  release_fd (priv);
+  priv->held_fd = fd;
+  if (priv->exited)
+    release_fd (priv);
 }
 
 gboolean
@@ -109,6 +130,7 @@ lodge_process_dispose (GObject *object)
         g_debug ("cannot hang up on a program: %s", error->message);
     }
   priv->exited = TRUE;
+  release_fd (priv);
   G_OBJECT_CLASS (lodge_process_parent_class)->dispose (object);
 }
 
@@ -123,6 +145,9 @@ lodge_process_class_init (LodgeProcessClass *klass)
 static void
 lodge_process_init (LodgeProcess *self)
 {
+  LodgeProcessPrivate *priv = lodge_process_get_instance_private (self);
+
+  priv->held_fd = -1;
 }
 
 void

@@ -154,6 +154,7 @@ on_disk_found (GObject *source, GAsyncResult *result, gpointer user_data)
   LodgeExecResult *session = g_new0 (LodgeExecResult, 1);
   process->helper = make_worker (self, search, server_fd);
   lodge_helper_run_async (process->helper, NULL, on_ended, g_object_ref (process));
+  lodge_process_hold_fd (LODGE_PROCESS (process), lodge_fd_steal (&server_fd));
   session->process = LODGE_PROCESS (process);
   session->pty_fd = pair[0];
   g_task_return_pointer (caller, session, (GDestroyNotify) lodge_exec_result_free);

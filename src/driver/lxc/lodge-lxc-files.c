@@ -67,6 +67,7 @@ lodge_lxc_open_files (LodgeDriver *driver, const char *uuid, gboolean running,
   FileSession *session = g_new0 (FileSession, 1);
   session->client_fd = pair[0];
   session->server = LODGE_PROCESS (lodge_lxc_process_run (helper, NULL, cancellable));
+  lodge_process_hold_fd (session->server, lodge_fd_steal (&server_fd));
   g_task_return_pointer (task, session, (GDestroyNotify) file_session_free);
 }
 

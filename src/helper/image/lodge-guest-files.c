@@ -469,6 +469,21 @@ serve_one (Call *call)
   return status == -EPIPE || status == -ECONNRESET ? 0 : status < 0 ? status : 1;
 }
 
+void
+lodge_guest_files_send_failure (int session, const char *text)
+{
+  Call call = { .session = session };
+  Reply reply;
+
+  clear_reply (&reply);
+  reply.head.flags = LODGE_FILES_END;
+  reply.head.error = EIO;
+  reply.head.text_len = (uint16_t) g_strlcpy (reply.texts, text, sizeof reply.texts);
+  if (reply.head.text_len >= sizeof reply.texts)
+    reply.head.text_len = sizeof reply.texts - 1;
+  send_reply (&call, &reply);
+}
+
 bool
 lodge_guest_files_serve (guestfs_h *handle, int session, LodgeFail *fail)
 {

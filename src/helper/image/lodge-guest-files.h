@@ -15,3 +15,7 @@
  * the appliance, whose root is the guest's.
  */
 bool lodge_guest_files_serve (guestfs_h *handle, int session, LodgeFail *fail);
+
+/** Tells a peer that waits for the session's end that @text went wrong.  One that has gone is no
+ * error. */
+void lodge_guest_files_send_failure (int session, const char *text);

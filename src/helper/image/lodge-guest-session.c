@@ -45,9 +45,10 @@ serve_in_sandbox (gpointer data)
   lodge_status_progress (1, 0, 0, "ready");
   bool served = lodge_guest_files_serve (handle, self->session, &fail);
   LodgeFail close_fail = { 0 };
-  if (!lodge_guest_disk_close (handle, served ? &fail : &close_fail) || !served)
-    return lodge_status_fail (&fail);
-  return 0;
+  bool closed = lodge_guest_disk_close (handle, served ? &fail : &close_fail);
+  if (!closed)
+    lodge_guest_files_send_failure (self->session, served ? fail.text : close_fail.text);
+  return closed && served ? 0 : lodge_status_fail (&fail);
 }
 
 static bool

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "lodge/lodge-driver.h"
 
@@ -216,6 +219,33 @@ test_values (void)
   lodge_exec_result_free (NULL);
 }
 
+/* Who is told of the end must have heard of it before the other end of the socket sees it. */
+static void
+on_exited_with_held (LodgeProcess *process, int status, int signum, gpointer user_data)
+{
+  int *other = user_data;
+  char byte;
+
+  g_assert_cmpint (recv (*other, &byte, 1, MSG_DONTWAIT), ==, -1);
+  g_assert_cmpint (errno, ==, EAGAIN);
+}
+
+static void
+test_held_fd (void)
+{
+  int fds[2];
+  char byte;
+  LodgeProcess *process = g_object_new (program_get_type (), NULL);
+
+  g_assert_cmpint (socketpair (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), ==, 0);
+  lodge_process_hold_fd (process, fds[1]);
+  g_signal_connect (process, "exited", G_CALLBACK (on_exited_with_held), &fds[0]);
+  lodge_process_set_exited (process, 0, 0);
+  g_assert_cmpint (recv (fds[0], &byte, 1, MSG_DONTWAIT), ==, 0);
+  close (fds[0]);
+  g_object_unref (process);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -225,5 +255,6 @@ main (int argc, char **argv)
   g_test_add_func ("/driver/process", test_process);
   g_test_add_func ("/driver/process-hang-up", test_process_hang_up);
   g_test_add_func ("/driver/values", test_values);
+  g_test_add_func ("/driver/process/held-fd", test_held_fd);
   return g_test_run ();
 }
