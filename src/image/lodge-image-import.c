@@ -177,30 +177,47 @@ guess_kind (int fd)
              : LODGE_KIND_CONTAINER;
 }
 
-static guint64
-find_space (const char *path)
+/* What an image may take: lodged's own records must still have room when it is there. */
+static gboolean
+find_space (const char *path, guint64 *out_bytes, GError **error)
 {
   struct statvfs vfs;
   guint64 available;
 
   if (statvfs (path, &vfs) < 0)
-    return 0;
+    {
+      lodge_error_set_errno (error, errno, "The free space at %s cannot be read", path);
+      return FALSE;
+    }
   available = (guint64) vfs.f_bavail * vfs.f_frsize;
-  return available > DISK_RESERVE ? available - DISK_RESERVE : 1;
+  if (available <= DISK_RESERVE)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_NO_SPACE,
+                   "There is no room for an image: %" G_GUINT64_FORMAT " MiB are free, and %llu"
+                   " MiB are kept for the instances\ndelete images or instances that nobody needs",
+                   available >> 20, DISK_RESERVE >> 20);
+      return FALSE;
+    }
+  *out_bytes = available - DISK_RESERVE;
+  return TRUE;
 }
 
 static LodgeHelper *
 make_helper (Import *import, int fd, GError **error)
 {
   gboolean is_vm = import->kind == LODGE_KIND_VM;
-  LodgeHelper *helper = lodge_image_store_make_helper (
-      import->store, is_vm ? LODGE_IMAGE_WORKER : LODGE_IMAGE_UNPACK, is_vm ? "convert" : "unpack",
-      import->dir, error);
+  guint64 space;
+  LodgeHelper *helper;
 
+  if (!find_space (import->dir, &space, error))
+    return NULL;
+  helper = lodge_image_store_make_helper (import->store,
+                                          is_vm ? LODGE_IMAGE_WORKER : LODGE_IMAGE_UNPACK,
+                                          is_vm ? "convert" : "unpack", import->dir, error);
   if (helper == NULL)
     return NULL;
   lodge_helper_add_fd (helper, "input", fd);
-  lodge_helper_add_int (helper, "max-bytes", (gint64) find_space (import->dir));
+  lodge_helper_add_int (helper, "max-bytes", (gint64) space);
   lodge_helper_add_int (helper, "limit.as", is_vm ? CONVERT_MEMORY : MEMORY_LIMIT);
   lodge_helper_add_int (helper, "limit.cpu", CPU_SECONDS);
   lodge_helper_set_progress_func (helper, on_progress, import);

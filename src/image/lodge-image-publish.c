@@ -128,9 +128,10 @@ lodge_image_publish_finish (LodgeImageStore *self, GAsyncResult *result, GError 
 static void
 discard_in_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
 {
+  g_autofree char *parent = g_path_get_dirname (task_data);
   g_autoptr (GError) error = NULL;
 
-  if (!lodge_tree_remove (task_data, &error))
+  if (!lodge_tree_remove (task_data, &error) || !lodge_dir_sync (parent, &error))
     g_warning ("%s is left over: %s", (const char *) task_data, error->message);
   g_task_return_boolean (task, error == NULL);
 }

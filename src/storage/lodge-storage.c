@@ -97,6 +97,15 @@ lodge_storage_staging_dir (const char *state_dir, gint64 job)
   return g_build_filename (state_dir, "staging", name, NULL);
 }
 
+/* A record in the database says that this was done: it has to be so after a power cut, too. */
+static gboolean
+sync_directory (const char *state_dir, const char *name, GError **error)
+{
+  g_autofree char *path = g_build_filename (state_dir, name, NULL);
+
+  return lodge_dir_sync (path, error);
+}
+
 static gboolean
 make_overlay (const char *state_dir, const char *uuid, GError **error)
 {
@@ -161,12 +170,13 @@ lodge_storage_create (const char *state_dir, const char *uuid, LodgeKind kind,
   if (!lodge_dir_make (instance_dir, 0711, error))
     return FALSE;
   if (kind == LODGE_KIND_CONTAINER)
-    return make_overlay (state_dir, uuid, error);
+    return make_overlay (state_dir, uuid, error) && sync_directory (state_dir, "instances", error)
+           && sync_directory (state_dir, POOL_DIR "/containers", error);
 
   g_autofree char *disk = lodge_storage_disk_path (state_dir, uuid);
-  if (g_file_test (disk, G_FILE_TEST_EXISTS))
-    return TRUE;
-  return make_disk (disk, backing_disk, size, error);
+  return (g_file_test (disk, G_FILE_TEST_EXISTS) || make_disk (disk, backing_disk, size, error))
+         && sync_directory (state_dir, "instances", error)
+         && sync_directory (state_dir, POOL_DIR "/disks", error);
 }
 
 static gboolean
@@ -190,7 +200,11 @@ lodge_storage_discard (const char *state_dir, const char *uuid, const char *tag,
 
   return lodge_dir_make (trash, 0700, error) && move_to (instance_dir, trash, "instance", error)
          && move_to (container_dir, trash, "root", error)
-         && move_to (disk, trash, "disk.qcow2", error);
+         && move_to (disk, trash, "disk.qcow2", error) && lodge_dir_sync (trash, error)
+         && sync_directory (state_dir, "trash", error)
+         && sync_directory (state_dir, "instances", error)
+         && sync_directory (state_dir, POOL_DIR "/containers", error)
+         && sync_directory (state_dir, POOL_DIR "/disks", error);
 }
 
 gboolean
@@ -227,5 +241,5 @@ lodge_storage_remove_staging (const char *state_dir, gint64 job, GError **error)
 {
   g_autofree char *path = lodge_storage_staging_dir (state_dir, job);
 
-  return lodge_tree_remove (path, error);
+  return lodge_tree_remove (path, error) && sync_directory (state_dir, "staging", error);
 }

@@ -11,6 +11,7 @@
 
 #include "lodge-fd.h"
 #include "lodge-network-xml.h"
+#include "lodge-virt-durable.h"
 #include "lodge-virt-network.h"
 
 #define DEFAULT_MEMORY   (G_GUINT64_CONSTANT (1) << 30)
@@ -20,6 +21,7 @@
 #define QEMU_KILL_MS     10000
 #define PING_SECONDS     2
 #define LIBVIRT_PID_DIR  "/run/libvirt/qemu"
+#define DOMAIN_TYPE      "qemu"
 
 char *
 lodge_kvm_domain_xml (virDomainPtr domain, guint flags, GError **error)
@@ -325,6 +327,8 @@ lodge_kvm_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *o
       lodge_virt_set_error (error, "cannot define '%s'", spec->name);
       return FALSE;
     }
+  if (!lodge_virt_sync_definitions (DOMAIN_TYPE, error))
+    return FALSE;
   show_disk (self, spec, out_notices);
   return TRUE;
 }
@@ -338,7 +342,7 @@ lodge_kvm_undefine (LodgeDriver *driver, const char *uuid, GError **error)
   if (domain == NULL)
     {
       if (g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
-        return TRUE;
+        return lodge_virt_sync_definitions (DOMAIN_TYPE, error);
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
@@ -348,7 +352,7 @@ lodge_kvm_undefine (LodgeDriver *driver, const char *uuid, GError **error)
                                           | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA)
           == 0
       || lodge_virt_error_is (VIR_ERR_NO_DOMAIN))
-    return TRUE;
+    return lodge_virt_sync_definitions (DOMAIN_TYPE, error);
   lodge_virt_set_error (error, "cannot remove '%s'", name);
   return FALSE;
 }
@@ -543,7 +547,7 @@ lodge_kvm_rename (LodgeDriver *driver, const char *uuid, const char *new_name, G
     return FALSE;
   const char *name = virDomainGetName (domain);
   if (strcmp (name, new_name) == 0 || virDomainRename (domain, new_name, 0) == 0)
-    return TRUE;
+    return lodge_virt_sync_definitions (DOMAIN_TYPE, error);
   lodge_virt_set_error (error, "cannot rename '%s' to '%s'", name, new_name);
   return FALSE;
 }

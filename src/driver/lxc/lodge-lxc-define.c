@@ -8,7 +8,10 @@
 #include <string.h>
 
 #include "lodge-fd.h"
+#include "lodge-virt-durable.h"
 #include "lodge-virt-error.h"
+
+#define DOMAIN_TYPE "lxc"
 
 /* ---- define ---- */
 
@@ -98,7 +101,8 @@ lodge_lxc_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *o
   g_autoptr (virConnect) connection = lodge_virt_connection_acquire (self->connection, error);
   if (connection == NULL || !check_name (connection, spec->name, spec->uuid, error)
       || !check_owner (connection, spec, error) || !lodge_lxc_plan_write (spec, paths, error)
-      || !define_xml (connection, spec->name, xml, error))
+      || !define_xml (connection, spec->name, xml, error)
+      || !lodge_virt_sync_definitions (DOMAIN_TYPE, error))
     return FALSE;
   lodge_lxc_driver_set_name (self, spec->uuid, spec->name);
   return TRUE;
@@ -192,7 +196,7 @@ lodge_lxc_undefine (LodgeDriver *driver, const char *uuid, GError **error)
 {
   LodgeLxcDriver *self = LODGE_LXC_DRIVER (driver);
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
-  if (!undefine_domain (self, uuid, error))
+  if (!undefine_domain (self, uuid, error) || !lodge_virt_sync_definitions (DOMAIN_TYPE, error))
     return FALSE;
   forget (self, uuid);
   return remove_files (paths, error);
@@ -287,7 +291,8 @@ lodge_lxc_rename (LodgeDriver *driver, const char *uuid, const char *new_name, G
     return FALSE;
   const char *name = virDomainGetName (domain);
   gboolean is_renamed = strcmp (name, new_name) == 0
-                        || rename_domain (self, connection, domain, new_name, saved, error);
+                        || (rename_domain (self, connection, domain, new_name, saved, error)
+                            && lodge_virt_sync_definitions (DOMAIN_TYPE, error));
   g_unlink (saved);
   if (!is_renamed || !lodge_lxc_plan_rename (paths, new_name, error))
     return FALSE;

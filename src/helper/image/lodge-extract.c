@@ -105,8 +105,9 @@ check_volume (Extraction *self)
   uint64_t packed = (uint64_t) MAX (self->offset, 1);
 
   if (unpacked > self->extract->max_total || self->claimed > self->extract->max_total)
-    return lodge_fail (self->fail, "ImageInvalid",
-                       "The archive unpacks to more than the limit of %" G_GUINT64_FORMAT " MiB",
+    return lodge_fail (self->fail, "NoSpace",
+                       "The archive unpacks to more than the %" G_GUINT64_FORMAT
+                       " MiB that there is room for",
                        self->extract->max_total >> 20);
   if (unpacked > RATIO_FLOOR && unpacked / packed > RATIO_MAX)
     return lodge_fail (self->fail, "ImageInvalid",

@@ -142,8 +142,10 @@ check_numbers (struct archive_entry *entry, const LodgeMemberLimits *limits, con
   if (uid < 0 || uid >= limits->ids || gid < 0 || gid >= limits->ids)
     return lodge_fail (fail, "ImageInvalid", "%.200s belongs to a user or group above %u", path,
                        limits->ids - 1);
-  if (size < 0 || (uint64_t) size > limits->max_bytes)
-    return lodge_fail (fail, "ImageInvalid", "%.200s claims to be larger than the limit", path);
+  if (size < 0)
+    return lodge_fail (fail, "ImageInvalid", "%.200s claims to be smaller than nothing", path);
+  if ((uint64_t) size > limits->max_bytes)
+    return lodge_fail (fail, "NoSpace", "%.200s claims to be larger than there is room for", path);
   return true;
 }
 
