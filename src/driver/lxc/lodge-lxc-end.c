@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lodge-lxc-end.h"
 
+#include <errno.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,9 +11,8 @@
 #include <unistd.h>
 
 #include "lodge-fd.h"
+#include "lodge-lxc-controller.h"
 
-/* More than libvirt's process of a container has. */
-#define SOCKETS_MAX     64
 #define DEVICE_NAME_MAX 15
 
 /* ---- the network device ---- */
@@ -48,27 +48,6 @@ delete_device (const char *name)
 
 /* ---- the processes ---- */
 
-/* Copies of the sockets that the process @pidfd has. */
-static GArray *
-hold_sockets (int pid, int pidfd)
-{
-  GArray *held = g_array_new (FALSE, FALSE, sizeof (int));
-  g_autofree char *dir_path = g_strdup_printf ("/proc/%d/fd", pid);
-  g_autoptr (GDir) dir = g_dir_open (dir_path, 0, NULL);
-  const char *name;
-  while (dir != NULL && held->len < SOCKETS_MAX && (name = g_dir_read_name (dir)) != NULL)
-    {
-      g_autofree char *path = g_build_filename (dir_path, name, NULL);
-      g_autofree char *target = g_file_read_link (path, NULL);
-      if (target == NULL || !g_str_has_prefix (target, "socket:"))
-        continue;
-      int fd = (int) syscall (SYS_pidfd_getfd, pidfd, (int) g_ascii_strtoll (name, NULL, 10), 0);
-      if (fd >= 0)
-        g_array_append_val (held, fd);
-    }
-  return held;
-}
-
 static gboolean
 wait_for_end (int pidfd, gint64 deadline)
 {
@@ -84,7 +63,8 @@ send_kill (int pidfd)
 }
 
 /* The end of init is that of its whole process namespace, but a slow one: it ends the others
- * one by one when it has let go of all it had.  By its cgroup they end meanwhile. */
+ * one by one when it has let go of all it had.  By its cgroup they end meanwhile.  The controller
+ * may have noticed and ended by itself before it is its turn. */
 static gboolean
 kill_all (const LodgeLxcInit *init, int guest, int controller)
 {
@@ -93,13 +73,10 @@ kill_all (const LodgeLxcInit *init, int guest, int controller)
   g_auto (LodgeFd) cgroup = lodge_lxc_cgroup_open (init, NULL);
   if (cgroup >= 0)
     lodge_lxc_cgroup_write (cgroup, "cgroup.kill", "1", NULL);
-  return send_kill (controller);
+  return send_kill (controller) || errno == ESRCH;
 }
 
-/* libvirtd cleans up when its connection to the controller ends, and polls every 200 ms when the
- * controller has not left its cgroup by then, which it never has when it ends by itself.  So the
- * connection is kept open until the controller is gone. */
-gboolean
+GArray *
 lodge_lxc_end (const LodgeLxcInit *init, int controller_pid, const char *host_device,
                int timeout_ms)
 {
@@ -108,14 +85,13 @@ lodge_lxc_end (const LodgeLxcInit *init, int controller_pid, const char *host_de
   g_auto (LodgeFd) controller = (int) syscall (SYS_pidfd_open, controller_pid, 0);
   if (guest < 0 || controller < 0 || lodge_lxc_process_start_time (init->pid) != init->start_time
       || lodge_lxc_process_parent (init->pid) != controller_pid)
-    return FALSE;
+    return NULL;
 
-  g_autoptr (GArray) held = hold_sockets (controller_pid, controller);
+  g_autoptr (GArray) held = lodge_lxc_controller_copy_sockets (controller_pid, controller);
   gboolean has_ended = kill_all (init, guest, controller);
   if (has_ended && host_device != NULL)
     delete_device (host_device);
-  has_ended = has_ended && wait_for_end (guest, deadline) && wait_for_end (controller, deadline);
-  for (guint i = 0; i < held->len; i++)
-    close (g_array_index (held, int, i));
-  return has_ended;
+  if (!has_ended || !wait_for_end (guest, deadline) || !wait_for_end (controller, deadline))
+    return NULL;
+  return g_steal_pointer (&held);
 }

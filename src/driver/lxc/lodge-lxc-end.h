@@ -12,12 +12,16 @@ G_BEGIN_DECLS
  * @timeout_ms: how long to wait until both have ended
  *
  * Ends a container at once: its processes, libvirt's process that would only delay the end, and
- * the network device that libvirtd would take time to remove afterwards.  libvirtd then has
- * next to nothing left to do.  Blocking; any thread but the main one.
+ * the network device that libvirtd would take time to remove afterwards.  virDomainDestroy() then
+ * has next to nothing left to do.  Blocking; any thread but the main one.
  *
- * Returns: FALSE when that was not possible: then it is libvirt's to do.
+ * Returns: (transfer full) (nullable): what keeps libvirtd from noticing before it is told.  When
+ * it notices by itself it cleans up on its only thread for events, one container after the other,
+ * and if the controller has not left its cgroup by then, it waits there for 200 ms at a time.  So
+ * release it after virDomainDestroy().  NULL: the container could not be ended so; it is
+ * libvirt's to do.
  */
-gboolean lodge_lxc_end (const LodgeLxcInit *init, int controller_pid, const char *host_device,
-                        int timeout_ms);
+GArray *lodge_lxc_end (const LodgeLxcInit *init, int controller_pid, const char *host_device,
+                       int timeout_ms) G_GNUC_WARN_UNUSED_RESULT;
 
 G_END_DECLS

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "lodge-lxc-controller.h"
 #include "lodge-lxc-end.h"
 #include "lodge-name.h"
 #include "lodge-virt-error.h"
@@ -15,8 +16,10 @@
 /* From libvirt's word that it started until lodge-init has shaken hands; the machine may be busy
  * with many others. */
 #define HANDSHAKE_SECONDS 30
-/* Then libvirt does it in its own, slower way: now and then it misses that the container ended. */
-#define KILL_SECONDS      3
+/* For what has been killed to end; then it is left to libvirt. */
+#define KILL_SECONDS 3
+/* How often to start a container to whose end libvirt would be deaf. */
+#define START_TRIES 3
 /* How often to ask when an event may have been lost, and to look at a cancellable. */
 #define POLL_MS          250
 #define ENTERING_POLL_MS 1
@@ -160,18 +163,35 @@ forget_last_run (const LodgeLxcPaths *paths, GError **error)
   return FALSE;
 }
 
+/* As virDomainCreate(), but what libvirt would not hear of is started anew: lodge-init has hardly
+ * begun then, and nobody could ever tell when the container ends. */
+static gboolean
+create (const Start *start, gboolean is_managed, GError **error)
+{
+  for (guint i = 1; virDomainCreate (start->domain) == 0; i++)
+    {
+      int controller = (int) virDomainGetID (start->domain);
+      if (!is_managed || i == START_TRIES
+          || lodge_lxc_controller_is_heard (controller, start->name))
+        return TRUE;
+      g_debug ("libvirt has lost its connection to “%s”: starting it anew", start->name);
+      if (!lodge_lxc_kill (LODGE_DRIVER (start->driver), start->uuid, error)
+          || !forget_last_run (start->paths, error))
+        return FALSE;
+    }
+  lodge_virt_set_error (error, "Cannot start container “%s”", start->name);
+  shorten_hook_error (start->name, error);
+  return FALSE;
+}
+
 static gboolean
 run_start (Start *start, GError **error)
 {
-  start->log_start = file_size (start->log_path);
-  if (virDomainCreate (start->domain) < 0)
-    {
-      lodge_virt_set_error (error, "Cannot start container “%s”", start->name);
-      shorten_hook_error (start->name, error);
-      return FALSE;
-    }
-  start->deadline = deadline_in (HANDSHAKE_SECONDS * 1000);
   gboolean is_managed = g_file_test (start->paths->plan, G_FILE_TEST_EXISTS);
+  start->log_start = file_size (start->log_path);
+  if (!create (start, is_managed, error))
+    return FALSE;
+  start->deadline = deadline_in (HANDSHAKE_SECONDS * 1000);
   if (!is_managed || wait_for_init (start, error))
     {
       lodge_lxc_driver_check_later (start->driver);
@@ -267,21 +287,6 @@ lodge_lxc_shutdown (LodgeDriver *driver, const char *uuid, GError **error)
 
 /* ---- kill ---- */
 
-static gboolean
-wait_until_stopped (LodgeLxcDriver *self, virDomainPtr domain, const char *uuid,
-                    LodgeLxcMarks before, gint64 deadline)
-{
-  LodgeLxcMarks seen = before;
-  while (g_get_monotonic_time () < deadline)
-    {
-      lodge_lxc_driver_wait (self, uuid, seen, MIN (deadline, deadline_in (POLL_MS)));
-      seen = lodge_lxc_driver_get_marks (self, uuid);
-      if (seen.n_stopped != before.n_stopped || virDomainIsActive (domain) != 1)
-        return virDomainIsActive (domain) != 1;
-    }
-  return FALSE;
-}
-
 /* Of a container of ours only, and only what libvirt made for a network. */
 static char *
 find_own_device (virDomainPtr domain)
@@ -298,7 +303,7 @@ find_own_device (virDomainPtr domain)
   return is_own ? g_steal_pointer (&info->host_device) : NULL;
 }
 
-static gboolean
+static GArray *
 end_at_once (virDomainPtr domain, const LodgeLxcInit *init)
 {
   g_autofree char *device = find_own_device (domain);
@@ -317,13 +322,10 @@ lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
   if (virDomainIsActive (domain) == 0)
     return TRUE;
 
-  LodgeLxcMarks before = lodge_lxc_driver_get_marks (self, uuid);
   g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
   if (init != NULL && lodge_lxc_init_is_frozen (init))
     lodge_lxc_resume (driver, uuid, NULL);
-  if (init != NULL && end_at_once (domain, init)
-      && wait_until_stopped (self, domain, uuid, before, deadline_in (KILL_SECONDS * 1000)))
-    return TRUE;
+  g_autoptr (GArray) held = init != NULL ? end_at_once (domain, init) : NULL;
   if (virDomainDestroy (domain) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))
     return TRUE;
   lodge_virt_set_error (error, "Cannot stop container “%s”", name);

@@ -96,6 +96,7 @@ lodge_lxc_guest_get (LodgeLxcDriver *self, const char *uuid)
   guest->uuid = g_strdup (uuid);
   guest->console = lodge_lxc_console_new (is_managed ? log : NULL);
   guest->notify_fd = -1;
+  guest->deaf_fd = -1;
   g_hash_table_insert (self->guests, guest->uuid, guest);
   return guest;
 }
@@ -112,6 +113,7 @@ lodge_lxc_guest_free (LodgeLxcGuest *guest)
 {
   g_clear_handle_id (&guest->boot_source, g_source_remove);
   close_notify (guest);
+  lodge_lxc_guest_unwatch_deaf (guest);
   g_clear_object (&guest->console);
   g_free (guest->uuid);
   g_free (guest);
@@ -206,7 +208,10 @@ add_all_ttys (LodgeLxcDriver *self, GHashTable *ttys, GError **error)
       g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
       /* A foreign container's console is read only for somebody who asks. */
       if (g_file_test (paths->plan, G_FILE_TEST_EXISTS))
-        add_tty (ttys, domains[i]);
+        {
+          add_tty (ttys, domains[i]);
+          lodge_lxc_driver_check_deaf (self, domains[i]);
+        }
       virDomainFree (domains[i]);
     }
   free (domains);
@@ -232,9 +237,13 @@ find_ttys (GTask *task, gpointer source, gpointer task_data, GCancellable *cance
       found = domain != NULL;
       if (found)
         add_tty (ttys, domain);
-      if (g_file_test (paths->plan, G_FILE_TEST_EXISTS)
-          && !lodge_lxc_plan_set_booted (paths, &local_error))
-        g_debug ("%s", local_error->message);
+      if (g_file_test (paths->plan, G_FILE_TEST_EXISTS))
+        {
+          if (found)
+            lodge_lxc_driver_check_deaf (self, domain);
+          if (!lodge_lxc_plan_set_booted (paths, &local_error))
+            g_debug ("%s", local_error->message);
+        }
     }
   if (found)
     g_task_return_pointer (task, g_steal_pointer (&ttys), (GDestroyNotify) g_hash_table_unref);
@@ -293,6 +302,7 @@ take_up (LodgeLxcGuest *guest, const LodgeLxcInit *init, gboolean missed)
 {
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (guest->driver, guest->uuid);
   guest->init_pid = init->pid;
+  lodge_lxc_guest_unwatch_deaf (guest);
   bind_notify (guest, paths);
   if (lodge_lxc_guest_has_booted (guest))
     lodge_lxc_driver_emit (guest->driver, LODGE_DOMAIN_EVENT_BOOTED, guest->uuid);

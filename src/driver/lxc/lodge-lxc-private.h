@@ -23,6 +23,9 @@ typedef struct
   guint notify_source;
   guint boot_source; /* looks whether its init is one that reports readiness */
   guint32 idmap_base, idmap_count;
+  int deaf_controller; /* the rest: see lodge-lxc-deaf.c */
+  int deaf_fd;         /* -1: none */
+  guint deaf_source;
 } LodgeLxcGuest;
 
 /** How often something happened to a container; see lodge_lxc_driver_wait(). */
@@ -134,6 +137,15 @@ gboolean lodge_lxc_guest_has_booted (LodgeLxcGuest *guest);
 
 /** Finds out about inits that do not report: @missed, the report may have come before lodged. */
 void lodge_lxc_guest_watch_boot (LodgeLxcGuest *guest, gboolean missed);
+
+/* ---- lodge-lxc-deaf.c ---- */
+
+/** If libvirt will not notice when the running container @domain ends: sees to it that it is told.
+ * Any thread but the main one. */
+void lodge_lxc_driver_check_deaf (LodgeLxcDriver *self, virDomainPtr domain);
+
+/** The container's run is over.  Main thread. */
+void lodge_lxc_guest_unwatch_deaf (LodgeLxcGuest *guest);
 
 /* ---- the slots of the driver's table; see lodge-driver.h ---- */
 
