@@ -55,6 +55,7 @@ struct _LodgeInstance
 
   /* what is going on */
   gint64 job_id;
+  char *claimed_name; /* nullable: what a rename that goes on will call it */
   guint64 settled; /* when the last job on it ended, by the manager's clock of readings */
   int transient; /* LodgeState shown while a job runs, or -1 */
   guint file_sessions;

@@ -25,6 +25,7 @@ lodge_instance_finalize (GObject *object)
   g_clear_handle_id (&self->changed_source, g_source_remove);
   g_free (self->uuid);
   g_free (self->name);
+  g_free (self->claimed_name);
   g_free (self->uri);
   g_free (self->image_alias);
   g_free (self->image_fingerprint);

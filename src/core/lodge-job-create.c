@@ -367,12 +367,12 @@ choose_name (LodgeManager *self, const char *wanted, GError **error)
       {
         g_autofree char *name = lodge_name_generate ();
 
-        if (lodge_registry_get_by_name (self->registry, name) == NULL)
+        if (lodge_registry_get_name_holder (self->registry, name) == NULL)
           return g_steal_pointer (&name);
       }
   if (!lodge_name_validate (wanted, error))
     return NULL;
-  other = lodge_registry_get_by_name (self->registry, wanted);
+  other = lodge_registry_get_name_holder (self->registry, wanted);
   if (other == NULL)
     return g_strdup (wanted);
   g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,

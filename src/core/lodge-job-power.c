@@ -245,6 +245,13 @@ settle (LodgeJob *job, LodgeState state)
 }
 
 static void
+ended_renamed (LodgeJob *job)
+{
+  g_clear_pointer (&job->instance->claimed_name, g_free);
+  ended (job);
+}
+
+static void
 ended_stopped (LodgeJob *job)
 {
   settle (job, LODGE_STATE_STOPPED);
@@ -313,7 +320,8 @@ const LodgeJobKind lodge_job_kind_restart
 const LodgeJobKind lodge_job_kind_pause = KIND ("instance-pause", pause_steps, FALSE, ended_paused);
 const LodgeJobKind lodge_job_kind_resume
     = KIND ("instance-resume", resume_steps, FALSE, ended_running);
-const LodgeJobKind lodge_job_kind_rename = KIND ("instance-rename", rename_steps, FALSE, ended);
+const LodgeJobKind lodge_job_kind_rename
+    = KIND ("instance-rename", rename_steps, FALSE, ended_renamed);
 
 /* ---- what the manager offers ---- */
 
@@ -456,7 +464,7 @@ lodge_manager_rename_instance (LodgeManager *self, LodgeInstance *instance, cons
                    "“%s” is not Lodge's to rename\nuse `virsh domrename`", instance->name);
       return NULL;
     }
-  if (lodge_registry_get_by_name (self->registry, new_name) != NULL)
+  if (lodge_registry_get_name_holder (self->registry, new_name) != NULL)
     {
       g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,
                    "there is an instance with the name “%s” already", new_name);
@@ -465,5 +473,9 @@ lodge_manager_rename_instance (LodgeManager *self, LodgeInstance *instance, cons
 
   LodgeJob *job = lodge_job_new (self, &lodge_job_kind_rename);
   json_object_set_string_member (job->data, "new-name", new_name);
-  return begin (self, NULL, instance, job, "rename", -1, uid, error);
+  instance->claimed_name = g_strdup (new_name);
+  job = begin (self, NULL, instance, job, "rename", -1, uid, error);
+  if (job == NULL)
+    g_clear_pointer (&instance->claimed_name, g_free);
+  return job;
 }

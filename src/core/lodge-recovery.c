@@ -60,7 +60,10 @@ job_from_row (LodgeManager *self, LodgeJournalRow *row)
     job->error = g_error_new_literal (LODGE_ERROR, (int) lodge_error_from_nick (row->error_nick),
                                       row->error_message);
   if (job->instance != NULL)
-    job->instance->job_id = row->id;
+    {
+      job->instance->job_id = row->id;
+      job->instance->claimed_name = g_strdup (lodge_json_get_string (job->data, "new-name", NULL));
+    }
   return job;
 }
 

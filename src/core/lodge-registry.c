@@ -82,6 +82,20 @@ lodge_registry_get_by_name (LodgeRegistry *self, const char *name)
   return name != NULL ? g_hash_table_lookup (self->by_name, name) : NULL;
 }
 
+LodgeInstance *
+lodge_registry_get_name_holder (LodgeRegistry *self, const char *name)
+{
+  LodgeInstance *holder = lodge_registry_get_by_name (self, name);
+  GHashTableIter iter;
+  gpointer instance;
+
+  g_hash_table_iter_init (&iter, self->by_uuid);
+  while (holder == NULL && g_hash_table_iter_next (&iter, NULL, &instance))
+    if (g_strcmp0 (LODGE_INSTANCE (instance)->claimed_name, name) == 0)
+      holder = instance;
+  return holder;
+}
+
 static int
 compare_names (gconstpointer a, gconstpointer b)
 {

@@ -26,6 +26,8 @@ gboolean lodge_registry_load (LodgeRegistry *self, LodgeStore *store, GError **e
 
 LodgeInstance *lodge_registry_get (LodgeRegistry *self, const char *uuid);
 LodgeInstance *lodge_registry_get_by_name (LodgeRegistry *self, const char *name);
+/** Who has the name or is about to get it: nobody else may be given it.  Nullable. */
+LodgeInstance *lodge_registry_get_name_holder (LodgeRegistry *self, const char *name);
 /** (transfer full): in the order of names. */
 GPtrArray *lodge_registry_list (LodgeRegistry *self);
 
