@@ -63,6 +63,8 @@ lodge_cmd_image_pull (LodgeCli *cli, const LodgeArgs *args, GError **error)
   return wait_for_image (cli, args, job, error);
 }
 
+/* ---- what is imported ---- */
+
 /* With the caller's rights, not with the service's. */
 static int
 open_file (const char *path, GError **error)
@@ -78,22 +80,105 @@ open_file (const char *path, GError **error)
   return fd;
 }
 
+typedef struct
+{
+  int fd;
+  GSubprocess *packer; /* of a directory; NULL: a file */
+} Source;
+
+/* A directory becomes an archive on its way, always the same of the same files. */
+static gboolean
+pack_directory (Source *source, const char *path, GError **error)
+{
+  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (G_SUBPROCESS_FLAGS_NONE);
+  int ends[2];
+
+  if (pipe2 (ends, O_CLOEXEC) < 0)
+    {
+      lodge_error_set_errno (error, errno, "There is no pipe for the image");
+      return FALSE;
+    }
+  g_subprocess_launcher_take_stdout_fd (launcher, ends[1]);
+  source->packer
+      = g_subprocess_launcher_spawn (launcher, error, "tar", "--create", "--file=-",
+                                     "--numeric-owner", "--sort=name", "--xattrs", "--format=posix",
+                                     "--pax-option=exthdr.name=%d/PaxHeaders/%f,"
+                                     "delete=atime,delete=ctime",
+                                     "-C", path, ".", NULL);
+  if (source->packer != NULL)
+    source->fd = ends[0];
+  else
+    close (ends[0]);
+  return source->packer != NULL;
+}
+
+static gboolean
+open_source (Source *source, const char *path, GError **error)
+{
+  if (g_file_test (path, G_FILE_TEST_IS_DIR))
+    return pack_directory (source, path, error);
+  source->fd = open_file (path, error);
+  return source->fd >= 0;
+}
+
+/* Whether all of the directory could be read. */
+static gboolean
+finish_source (Source *source, GError **error)
+{
+  g_autoptr (GSubprocess) packer = g_steal_pointer (&source->packer);
+
+  if (packer == NULL)
+    return TRUE;
+  if (g_subprocess_wait_check (packer, NULL, NULL))
+    return TRUE;
+  g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_FAILED,
+                       _ ("Not all files of the directory could be read; the image lacks them."));
+  return FALSE;
+}
+
+/* The words after FILE: the second file of a split image, as LXD has it, and an alias. */
+typedef struct
+{
+  const char *root;
+  const char *alias;
+} ImportWords;
+
+static ImportWords
+sort_words (const LodgeArgs *args)
+{
+  ImportWords words = { .root = lodge_args_string (args, "root") };
+
+  for (guint i = 1; i <= 2; i++)
+    {
+      const char *word = lodge_args_word (args, i);
+
+      if (word == NULL)
+        continue;
+      if (words.root == NULL && i == 1 && g_file_test (word, G_FILE_TEST_IS_REGULAR))
+        words.root = word;
+      else
+        words.alias = word;
+    }
+  return words;
+}
+
 static GVariant *
-build_import (const LodgeArgs *args, GError **error)
+build_import (const LodgeArgs *args, const ImportWords *words, GError **error)
 {
   g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
   g_autofree const char **values = lodge_args_strings (args, "alias");
   g_autoptr (GPtrArray) aliases = g_ptr_array_new ();
-  const char *positional = lodge_args_word (args, 1);
 
-  if (positional != NULL)
-    g_ptr_array_add (aliases, (gpointer) positional);
+  if (words->alias != NULL)
+    g_ptr_array_add (aliases, (gpointer) words->alias);
   for (const char **value = values; *value != NULL; value++)
     g_ptr_array_add (aliases, (gpointer) *value);
   for (guint i = 0; i < aliases->len; i++)
     if (!lodge_alias_validate (aliases->pdata[i], error))
       return NULL;
   g_variant_dict_insert_value (&options, "file", g_variant_new_handle (0));
+  if (words->root != NULL)
+    g_variant_dict_insert_value (&options, "root", g_variant_new_handle (1));
   if (aliases->len > 0)
     g_variant_dict_insert_value (
         &options, "aliases",
@@ -109,22 +194,30 @@ gboolean
 lodge_cmd_image_import (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
   LodgeClient *client = lodge_cli_get_client (cli, error);
-  g_auto (LodgeFd) fd = client != NULL ? open_file (lodge_args_word (args, 0), error) : -1;
+  ImportWords words = sort_words (args);
+  Source source = { .fd = -1 };
+  g_auto (LodgeFd) root = -1;
   g_autoptr (LodgeMessage) reply = NULL;
   const char *job;
 
-  if (fd < 0)
+  if (client == NULL || !open_source (&source, lodge_args_word (args, 0), error))
     return FALSE;
-  GVariant *request = build_import (args, error);
+  g_auto (LodgeFd) fd = source.fd;
+  if (words.root != NULL && (root = open_file (words.root, error)) < 0)
+    return FALSE;
+  GVariant *request = build_import (args, &words, error);
   if (request == NULL)
     return FALSE;
-  guint32 serial
-      = lodge_client_send (client, LODGE_OBJECT_PATH, "Images", "Import", request, &fd, 1, error);
+  const int fds[] = { fd, root };
+  guint32 serial = lodge_client_send (client, LODGE_OBJECT_PATH, "Images", "Import", request, fds,
+                                      words.root != NULL ? 2 : 1, error);
   if (serial == 0)
     return FALSE;
+  /* The service has it; the end of a pipe must not stay open here. */
+  close (lodge_fd_steal (&fd));
   reply = lodge_client_finish (client, serial, "(a{sh}o)", error);
   if (reply == NULL)
     return FALSE;
   g_variant_get (reply->body, "(a{sh}&o)", NULL, &job);
-  return wait_for_image (cli, args, job, error);
+  return wait_for_image (cli, args, job, error) && finish_source (&source, error);
 }

@@ -3,192 +3,202 @@
 #include "lodge-cmd.h"
 #include "lodge-i18n.h"
 
-#define NAMES(...) (const char *const[]){ __VA_ARGS__, NULL }
-#define OPTION_END { NULL }
-#define ARGUMENT_END { NULL }
+#define NAMES(...)                                                                                 \
+  (const char *const[])                                                                            \
+  {                                                                                                \
+    __VA_ARGS__, NULL                                                                              \
+  }
+#define OPTION_END                                                                                 \
+  {                                                                                                \
+    NULL                                                                                           \
+  }
+#define ARGUMENT_END                                                                               \
+  {                                                                                                \
+    NULL                                                                                           \
+  }
 
-const LodgeOptionSpec lodge_global_options[] = {
-  { "help", 'h', LODGE_OPTION_FLAG, NULL, N_("show this help"), 0 },
-  { "quiet", 'q', LODGE_OPTION_FLAG, NULL, N_("names only, no progress, no notes"), 0 },
-  { "color", '\0', LODGE_OPTION_STRING, "WHEN", N_("auto, always or never"),
-    LODGE_COMPLETE_COLORS },
-  OPTION_END
-};
+const LodgeOptionSpec lodge_global_options[]
+    = { { "help", 'h', LODGE_OPTION_FLAG, NULL, N_ ("show this help"), 0 },
+        { "quiet", 'q', LODGE_OPTION_FLAG, NULL, N_ ("names only, no progress, no notes"), 0 },
+        { "color", '\0', LODGE_OPTION_STRING, "WHEN", N_ ("auto, always or never"),
+          LODGE_COMPLETE_COLORS },
+        OPTION_END };
 
-const LodgeOptionSpec lodge_output_options[] = {
-  { "format", 'f', LODGE_OPTION_STRING, "FORMAT", N_("table, json, yaml, csv or name"),
-    LODGE_COMPLETE_FORMATS },
-  { "columns", 'c', LODGE_OPTION_STRING, "LIST", N_("the columns to show, with commas between"),
-    LODGE_COMPLETE_COLUMNS },
-  { "no-header", '\0', LODGE_OPTION_FLAG, NULL, N_("no line with the titles"), 0 },
-  OPTION_END
-};
+const LodgeOptionSpec lodge_output_options[]
+    = { { "format", 'f', LODGE_OPTION_STRING, "FORMAT", N_ ("table, json, yaml, csv or name"),
+          LODGE_COMPLETE_FORMATS },
+        { "columns", 'c', LODGE_OPTION_STRING, "LIST",
+          N_ ("the columns to show, with commas between"), LODGE_COMPLETE_COLUMNS },
+        { "no-header", '\0', LODGE_OPTION_FLAG, NULL, N_ ("no line with the titles"), 0 },
+        OPTION_END };
 
 #define NO_WAIT                                                                                    \
-  { "no-wait", '\0', LODGE_OPTION_FLAG, NULL, N_("print the id of the job and leave"), 0 }
-#define FORCE(help) { "force", '\0', LODGE_OPTION_FLAG, NULL, help, 0 }
-#define YES { "yes", 'y', LODGE_OPTION_FLAG, NULL, N_("do not ask"), 0 }
+  {                                                                                                \
+    "no-wait", '\0', LODGE_OPTION_FLAG, NULL, N_ ("print the id of the job and leave"), 0          \
+  }
+#define FORCE(help)                                                                                \
+  {                                                                                                \
+    "force", '\0', LODGE_OPTION_FLAG, NULL, help, 0                                                \
+  }
+#define YES                                                                                        \
+  {                                                                                                \
+    "yes", 'y', LODGE_OPTION_FLAG, NULL, N_ ("do not ask"), 0                                      \
+  }
 #define KIND                                                                                       \
-  { "kind", '\0', LODGE_OPTION_STRING, "KIND", N_("container or vm"), LODGE_COMPLETE_KINDS }
+  {                                                                                                \
+    "kind", '\0', LODGE_OPTION_STRING, "KIND", N_ ("container or vm"), LODGE_COMPLETE_KINDS        \
+  }
 
-static const LodgeOptionSpec launch_options[] = {
-  { "vm", '\0', LODGE_OPTION_FLAG, NULL, N_("make a virtual machine, not a container"), 0 },
-  { "config", 'c', LODGE_OPTION_STRINGS, "KEY=VALUE", N_("set a configuration key (repeatable)"),
-    LODGE_COMPLETE_KEYS },
-  { "wait", 'w', LODGE_OPTION_FLAG, NULL, N_("wait until the guest has finished booting"), 0 },
-  NO_WAIT,
-  OPTION_END
-};
-static const LodgeOptionSpec create_options[] = {
-  { "vm", '\0', LODGE_OPTION_FLAG, NULL, N_("make a virtual machine, not a container"), 0 },
-  { "config", 'c', LODGE_OPTION_STRINGS, "KEY=VALUE", N_("set a configuration key (repeatable)"),
-    LODGE_COMPLETE_KEYS },
-  NO_WAIT,
-  OPTION_END
-};
+static const LodgeOptionSpec launch_options[]
+    = { { "vm", '\0', LODGE_OPTION_FLAG, NULL, N_ ("make a virtual machine, not a container"), 0 },
+        { "config", 'c', LODGE_OPTION_STRINGS, "KEY=VALUE",
+          N_ ("set a configuration key (repeatable)"), LODGE_COMPLETE_KEYS },
+        { "wait", 'w', LODGE_OPTION_FLAG, NULL, N_ ("wait until the guest has finished booting"),
+          0 },
+        NO_WAIT,
+        OPTION_END };
+static const LodgeOptionSpec create_options[]
+    = { { "vm", '\0', LODGE_OPTION_FLAG, NULL, N_ ("make a virtual machine, not a container"), 0 },
+        { "config", 'c', LODGE_OPTION_STRINGS, "KEY=VALUE",
+          N_ ("set a configuration key (repeatable)"), LODGE_COMPLETE_KEYS },
+        NO_WAIT,
+        OPTION_END };
 static const LodgeArgSpec launch_arguments[]
     = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES }, { "NAME", LODGE_ARG_OPTIONAL, 0 }, ARGUMENT_END };
 
-static const LodgeOptionSpec list_options[] = {
-  { "usage", 'u', LODGE_OPTION_FLAG, NULL, N_("show what the instances use"), 0 },
-  { "managed", '\0', LODGE_OPTION_FLAG, NULL, N_("leave out domains that Lodge did not make"), 0 },
-  { "state", '\0', LODGE_OPTION_STRING, "STATE", N_("only those in this state"), 0 },
-  KIND,
-  OPTION_END
-};
+static const LodgeOptionSpec list_options[]
+    = { { "usage", 'u', LODGE_OPTION_FLAG, NULL, N_ ("show what the instances use"), 0 },
+        { "managed", '\0', LODGE_OPTION_FLAG, NULL,
+          N_ ("leave out domains that Lodge did not make"), 0 },
+        { "state", '\0', LODGE_OPTION_STRING, "STATE", N_ ("only those in this state"), 0 },
+        KIND,
+        OPTION_END };
 static const LodgeArgSpec patterns[]
     = { { "PATTERN", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, LODGE_COMPLETE_INSTANCES },
         ARGUMENT_END };
 
-static const LodgeArgSpec one_instance[] = { { "NAME", 0, LODGE_COMPLETE_INSTANCES },
-                                             ARGUMENT_END };
-static const LodgeArgSpec running[] = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_RUNNING },
-                                        ARGUMENT_END };
-static const LodgeArgSpec stopped[] = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_STOPPED },
-                                        ARGUMENT_END };
-static const LodgeArgSpec paused[] = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_PAUSED },
-                                       ARGUMENT_END };
-static const LodgeArgSpec many_instances[] = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_INSTANCES },
-                                               ARGUMENT_END };
-static const LodgeOptionSpec start_options[] = {
-  { "wait", 'w', LODGE_OPTION_FLAG, NULL, N_("wait until the guest has finished booting"), 0 },
-  NO_WAIT,
-  OPTION_END
-};
-static const LodgeOptionSpec stop_options[] = {
-  FORCE (N_("at once, without asking the guest")),
-  { "timeout", 't', LODGE_OPTION_SECONDS, "TIME", N_("how long the guest may take (30s)"), 0 },
-  NO_WAIT,
-  OPTION_END
-};
+static const LodgeArgSpec one_instance[]
+    = { { "NAME", 0, LODGE_COMPLETE_INSTANCES }, ARGUMENT_END };
+static const LodgeArgSpec running[]
+    = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_RUNNING }, ARGUMENT_END };
+static const LodgeArgSpec stopped[]
+    = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_STOPPED }, ARGUMENT_END };
+static const LodgeArgSpec paused[]
+    = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_PAUSED }, ARGUMENT_END };
+static const LodgeArgSpec many_instances[]
+    = { { "NAME", LODGE_ARG_MANY, LODGE_COMPLETE_INSTANCES }, ARGUMENT_END };
+static const LodgeOptionSpec start_options[]
+    = { { "wait", 'w', LODGE_OPTION_FLAG, NULL, N_ ("wait until the guest has finished booting"),
+          0 },
+        NO_WAIT,
+        OPTION_END };
+static const LodgeOptionSpec stop_options[] = { FORCE (N_ ("at once, without asking the guest")),
+                                                { "timeout", 't', LODGE_OPTION_SECONDS, "TIME",
+                                                  N_ ("how long the guest may take (30s)"), 0 },
+                                                NO_WAIT,
+                                                OPTION_END };
 static const LodgeOptionSpec no_wait_options[] = { NO_WAIT, OPTION_END };
 static const LodgeOptionSpec delete_options[]
-    = { FORCE (N_("also when it runs")), YES, NO_WAIT, OPTION_END };
+    = { FORCE (N_ ("also when it runs")), YES, NO_WAIT, OPTION_END };
 static const LodgeArgSpec rename_arguments[]
     = { { "NAME", 0, LODGE_COMPLETE_STOPPED }, { "NEW-NAME", 0, 0 }, ARGUMENT_END };
 
 #define EXEC_OPTIONS                                                                               \
-  { "user", 'u', LODGE_OPTION_STRING, "USER", N_("a user of the guest (root)"), 0 },               \
-  { "cwd", '\0', LODGE_OPTION_STRING, "DIRECTORY", N_("the directory to run in"), 0 },             \
-  { "env", 'e', LODGE_OPTION_STRINGS, "NAME=VALUE", N_("an environment variable (repeatable)"), 0 }
+  { "user", 'u', LODGE_OPTION_STRING, "USER", N_ ("a user of the guest (root)"), 0 },              \
+      { "cwd", '\0', LODGE_OPTION_STRING, "DIRECTORY", N_ ("the directory to run in"), 0 },        \
+  {                                                                                                \
+    "env", 'e', LODGE_OPTION_STRINGS, "NAME=VALUE", N_ ("an environment variable (repeatable)"), 0 \
+  }
 
-static const LodgeOptionSpec exec_options[] = {
-  EXEC_OPTIONS,
-  { "tty", 't', LODGE_OPTION_FLAG, NULL, N_("give it a terminal in any case"), 0 },
-  { "no-tty", 'T', LODGE_OPTION_FLAG, NULL, N_("give it no terminal"), 0 },
-  OPTION_END
-};
+static const LodgeOptionSpec exec_options[]
+    = { EXEC_OPTIONS,
+        { "tty", 't', LODGE_OPTION_FLAG, NULL, N_ ("give it a terminal in any case"), 0 },
+        { "no-tty", 'T', LODGE_OPTION_FLAG, NULL, N_ ("give it no terminal"), 0 },
+        OPTION_END };
 static const LodgeOptionSpec shell_options[] = { EXEC_OPTIONS, OPTION_END };
 static const LodgeArgSpec exec_arguments[]
     = { { "NAME", 0, LODGE_COMPLETE_RUNNING },
         { "COMMAND", LODGE_ARG_MANY | LODGE_ARG_VERBATIM, 0 },
         ARGUMENT_END };
 static const LodgeOptionSpec console_options[] = {
-  { "escape", '\0', LODGE_OPTION_STRING, "KEY", N_("the key that leaves the console (^])"), 0 },
-  { "log", '\0', LODGE_OPTION_FLAG, NULL, N_("print what the console showed, and leave"), 0 },
+  { "escape", '\0', LODGE_OPTION_STRING, "KEY", N_ ("the key that leaves the console (^])"), 0 },
+  { "log", '\0', LODGE_OPTION_FLAG, NULL, N_ ("print what the console showed, and leave"), 0 },
   OPTION_END
 };
 static const LodgeArgSpec one_running[] = { { "NAME", 0, LODGE_COMPLETE_RUNNING }, ARGUMENT_END };
 
-static const LodgeOptionSpec push_options[] = {
-  { "uid", '\0', LODGE_OPTION_STRING, "UID", N_("owner in the guest"), 0 },
-  { "gid", '\0', LODGE_OPTION_STRING, "GID", N_("group in the guest"), 0 },
-  { "mode", '\0', LODGE_OPTION_STRING, "MODE", N_("permissions, in octal"), 0 },
-  { "parents", 'p', LODGE_OPTION_FLAG, NULL, N_("make missing directories"), 0 },
-  OPTION_END
-};
+static const LodgeOptionSpec push_options[]
+    = { { "uid", '\0', LODGE_OPTION_STRING, "UID", N_ ("owner in the guest"), 0 },
+        { "gid", '\0', LODGE_OPTION_STRING, "GID", N_ ("group in the guest"), 0 },
+        { "mode", '\0', LODGE_OPTION_STRING, "MODE", N_ ("permissions, in octal"), 0 },
+        { "parents", 'p', LODGE_OPTION_FLAG, NULL, N_ ("make missing directories"), 0 },
+        OPTION_END };
 static const LodgeArgSpec push_arguments[]
     = { { "SOURCE", 0, LODGE_COMPLETE_FILES },
         { "NAME/PATH", LODGE_ARG_MANY, LODGE_COMPLETE_REMOTE_FILES },
         ARGUMENT_END };
-static const LodgeArgSpec pull_arguments[]
-    = { { "NAME/PATH", 0, LODGE_COMPLETE_REMOTE_FILES },
-        { "TARGET", LODGE_ARG_MANY, LODGE_COMPLETE_FILES },
-        ARGUMENT_END };
+static const LodgeArgSpec pull_arguments[] = { { "NAME/PATH", 0, LODGE_COMPLETE_REMOTE_FILES },
+                                               { "TARGET", LODGE_ARG_MANY, LODGE_COMPLETE_FILES },
+                                               ARGUMENT_END };
 static const LodgeArgSpec remote_paths[]
     = { { "NAME/PATH", LODGE_ARG_MANY, LODGE_COMPLETE_REMOTE_FILES }, ARGUMENT_END };
 static const LodgeArgSpec remote_path[]
     = { { "NAME/PATH", 0, LODGE_COMPLETE_REMOTE_FILES }, ARGUMENT_END };
-static const LodgeOptionSpec file_remove_options[] = {
-  { "recursive", 'r', LODGE_OPTION_FLAG, NULL, N_("directories with what is in them"), 0 },
-  OPTION_END
-};
+static const LodgeOptionSpec file_remove_options[]
+    = { { "recursive", 'r', LODGE_OPTION_FLAG, NULL, N_ ("directories with what is in them"), 0 },
+        OPTION_END };
 
 static const LodgeOptionSpec kind_options[] = { KIND, OPTION_END };
 static const LodgeArgSpec one_image[] = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES }, ARGUMENT_END };
 static const LodgeArgSpec many_images[]
     = { { "IMAGE", LODGE_ARG_MANY, LODGE_COMPLETE_IMAGES }, ARGUMENT_END };
-static const LodgeArgSpec image_aliases[]
-    = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES },
-        { "ALIAS", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, 0 },
-        ARGUMENT_END };
+static const LodgeArgSpec image_aliases[] = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES },
+                                              { "ALIAS", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, 0 },
+                                              ARGUMENT_END };
 static const LodgeOptionSpec image_delete_options[] = { KIND, YES, NO_WAIT, OPTION_END };
-static const LodgeOptionSpec image_pull_options[] = {
-  KIND,
-  { "rebuild", '\0', LODGE_OPTION_FLAG, NULL, N_("also when it is there already"), 0 },
-  NO_WAIT,
-  OPTION_END
-};
-static const LodgeOptionSpec image_import_options[] = {
-  KIND,
-  { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_("a name for the image (repeatable)"), 0 },
-  { "description", '\0', LODGE_OPTION_STRING, "TEXT", N_("what it is"), 0 },
-  OPTION_END
-};
+static const LodgeOptionSpec image_pull_options[]
+    = { KIND,
+        { "rebuild", '\0', LODGE_OPTION_FLAG, NULL, N_ ("also when it is there already"), 0 },
+        NO_WAIT,
+        OPTION_END };
+static const LodgeOptionSpec image_import_options[]
+    = { KIND,
+        { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_ ("a name for the image (repeatable)"),
+          0 },
+        { "description", '\0', LODGE_OPTION_STRING, "TEXT", N_ ("what it is"), 0 },
+        { "root", '\0', LODGE_OPTION_STRING, "FILE",
+          N_ ("the root or disk that FILE is the metadata of"), LODGE_COMPLETE_FILES },
+        OPTION_END };
 static const LodgeArgSpec import_arguments[]
-    = { { "FILE", 0, LODGE_COMPLETE_FILES }, { "ALIAS", LODGE_ARG_OPTIONAL, 0 }, ARGUMENT_END };
+    = { { "FILE", 0, LODGE_COMPLETE_FILES },
+        { "ROOT-FILE", LODGE_ARG_OPTIONAL, LODGE_COMPLETE_FILES },
+        { "ALIAS", LODGE_ARG_OPTIONAL, 0 },
+        ARGUMENT_END };
 
-static const LodgeOptionSpec job_list_options[] = {
-  { "all", 'a', LODGE_OPTION_FLAG, NULL, N_("also those that have ended"), 0 }, OPTION_END
-};
+static const LodgeOptionSpec job_list_options[]
+    = { { "all", 'a', LODGE_OPTION_FLAG, NULL, N_ ("also those that have ended"), 0 }, OPTION_END };
 static const LodgeArgSpec one_job[] = { { "JOB", 0, LODGE_COMPLETE_JOBS }, ARGUMENT_END };
-static const LodgeArgSpec many_jobs[] = { { "JOB", LODGE_ARG_MANY, LODGE_COMPLETE_JOBS },
-                                          ARGUMENT_END };
-static const LodgeOptionSpec monitor_options[] = {
-  { "format", 'f', LODGE_OPTION_STRING, "FORMAT", N_("table or json (one object a line)"),
-    LODGE_COMPLETE_FORMATS },
-  OPTION_END
-};
+static const LodgeArgSpec many_jobs[]
+    = { { "JOB", LODGE_ARG_MANY, LODGE_COMPLETE_JOBS }, ARGUMENT_END };
+static const LodgeOptionSpec monitor_options[]
+    = { { "format", 'f', LODGE_OPTION_STRING, "FORMAT", N_ ("table or json (one object a line)"),
+          LODGE_COMPLETE_FORMATS },
+        OPTION_END };
 
-static const LodgeOptionSpec help_options[] = {
-  { "man", '\0', LODGE_OPTION_FLAG, NULL, N_("the source of the manual page"), 0 }, OPTION_END
-};
+static const LodgeOptionSpec help_options[]
+    = { { "man", '\0', LODGE_OPTION_FLAG, NULL, N_ ("the source of the manual page"), 0 },
+        OPTION_END };
 static const LodgeArgSpec help_arguments[]
     = { { "TOPIC", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, LODGE_COMPLETE_COMMANDS }, ARGUMENT_END };
 static const LodgeArgSpec complete_arguments[]
     = { { "WORD", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY | LODGE_ARG_VERBATIM, 0 }, ARGUMENT_END };
 
 const LodgeCmdAlias lodge_cmd_aliases[] = {
-  { "define", "create", NULL },
-  { "destroy", "stop", "--force" },
-  { "dominfo", "info", NULL },
-  { "domrename", "rename", NULL },
-  { "event", "monitor", NULL },
-  { "reboot", "restart", NULL },
-  { "reset", "restart", "--force" },
-  { "shutdown", "stop", NULL },
-  { "suspend", "pause", NULL },
-  { "undefine", "delete", NULL },
+  { "define", "create", NULL },      { "destroy", "stop", "--force" },
+  { "dominfo", "info", NULL },       { "domrename", "rename", NULL },
+  { "event", "monitor", NULL },      { "reboot", "restart", NULL },
+  { "reset", "restart", "--force" }, { "shutdown", "stop", NULL },
+  { "suspend", "pause", NULL },      { "undefine", "delete", NULL },
 };
 const gsize lodge_cmd_aliases_size = G_N_ELEMENTS (lodge_cmd_aliases);
 
@@ -197,11 +207,12 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "launch",
       .also = NAMES ("run"),
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Make an instance from an image and start it"),
-      .description = N_ (
-          "The image is an alias such as debian/12, or the beginning of a fingerprint. An alias that "
-          "is not in the store is built or fetched first, which takes a while the first time. "
-          "Without NAME a name is made up. The name is printed when the instance runs."),
+      .summary = N_ ("Make an instance from an image and start it"),
+      .description
+      = N_ ("The image is an alias such as debian/12, or the beginning of a fingerprint. An alias "
+            "that "
+            "is not in the store is built or fetched first, which takes a while the first time. "
+            "Without NAME a name is made up. The name is printed when the instance runs."),
       .examples = "lodge launch debian/12 web\n"
                   "lodge launch debian/12 db --vm -c limits.memory=1GiB -c limits.cpu=2\n"
                   "name=$(lodge launch debian/12 --wait)",
@@ -213,7 +224,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "create",
       .also = NAMES ("init"),
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Make an instance and leave it stopped"),
+      .summary = N_ ("Make an instance and leave it stopped"),
       .examples = "lodge create debian/12 web",
       .arguments = launch_arguments,
       .options = create_options,
@@ -224,7 +235,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("ls", "ps"),
       .group = LODGE_GROUP_INSTANCES,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("List instances"),
+      .summary = N_ ("List instances"),
       .description = N_ (
           "All instances, or those whose names match one of the patterns. The columns are name, "
           "kind, state, address, image, cpu-limit, memory-limit, uuid, origin, addresses, created, "
@@ -242,7 +253,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("show"),
       .group = LODGE_GROUP_INSTANCES,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("Show all about an instance, with what it uses now"),
+      .summary = N_ ("Show all about an instance, with what it uses now"),
       .examples = "lodge info web\nlodge info web -f json",
       .arguments = one_instance,
       .run = lodge_cmd_info,
@@ -250,7 +261,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "start",
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Start instances"),
+      .summary = N_ ("Start instances"),
       .arguments = stopped,
       .options = start_options,
       .run = lodge_cmd_start,
@@ -258,7 +269,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "stop",
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Stop instances"),
+      .summary = N_ ("Stop instances"),
       .description = N_ ("The guest is asked to shut down. When it has not done so in time the "
                          "command fails and the guest is left running; --force stops it at once."),
       .examples = "lodge stop web db\nlodge stop --timeout=2m db\nlodge stop --force web",
@@ -269,7 +280,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "restart",
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Stop instances and start them again"),
+      .summary = N_ ("Stop instances and start them again"),
       .arguments = running,
       .options = stop_options,
       .run = lodge_cmd_restart,
@@ -278,7 +289,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "pause",
       .also = NAMES ("freeze"),
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Freeze all that runs in instances"),
+      .summary = N_ ("Freeze all that runs in instances"),
       .arguments = running,
       .options = no_wait_options,
       .run = lodge_cmd_pause,
@@ -287,7 +298,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "resume",
       .also = NAMES ("unpause", "unfreeze"),
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Let paused instances go on"),
+      .summary = N_ ("Let paused instances go on"),
       .arguments = paused,
       .options = no_wait_options,
       .run = lodge_cmd_resume,
@@ -295,7 +306,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "rename",
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Rename a stopped instance"),
+      .summary = N_ ("Rename a stopped instance"),
       .arguments = rename_arguments,
       .run = lodge_cmd_rename,
   },
@@ -303,9 +314,10 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "delete",
       .also = NAMES ("rm"),
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Delete instances with their disks"),
-      .description = N_ ("On a terminal you are asked first. Elsewhere stopped instances are deleted "
-                         "without a question, and running ones with --force only."),
+      .summary = N_ ("Delete instances with their disks"),
+      .description
+      = N_ ("On a terminal you are asked first. Elsewhere stopped instances are deleted "
+            "without a question, and running ones with --force only."),
       .arguments = many_instances,
       .options = delete_options,
       .run = lodge_cmd_delete,
@@ -313,7 +325,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "dumpxml",
       .group = LODGE_GROUP_INSTANCES,
-      .summary = N_("Print the libvirt XML of an instance"),
+      .summary = N_ ("Print the libvirt XML of an instance"),
       .arguments = one_instance,
       .run = lodge_cmd_dumpxml,
   },
@@ -321,7 +333,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "exec",
       .group = LODGE_GROUP_INSIDE,
       .flags = LODGE_CMD_STATUS,
-      .summary = N_("Run a program in an instance"),
+      .summary = N_ ("Run a program in an instance"),
       .description = N_ (
           "The exit status is that of the program, 128 more than the signal that ended it, or 125 "
           "when Lodge failed, 126 when the program cannot be executed, and 127 when there is no "
@@ -339,7 +351,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "shell",
       .group = LODGE_GROUP_INSIDE,
       .flags = LODGE_CMD_STATUS,
-      .summary = N_("Log in to an instance"),
+      .summary = N_ ("Log in to an instance"),
       .description = N_ ("A login shell of root, or of --user. It ends with “exit” or Ctrl-D."),
       .examples = "lodge shell web\nlodge shell --user www-data web",
       .arguments = one_running,
@@ -349,10 +361,11 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "console",
       .group = LODGE_GROUP_INSIDE,
-      .summary = N_("Use the text console of an instance"),
-      .description = N_ ("Ctrl-] leaves it, or the key that --escape names: one character, or ^ and "
-                         "a letter. Control characters of the guest reach your terminal here; "
-                         "--log shows them escaped."),
+      .summary = N_ ("Use the text console of an instance"),
+      .description
+      = N_ ("Ctrl-] leaves it, or the key that --escape names: one character, or ^ and "
+            "a letter. Control characters of the guest reach your terminal here; "
+            "--log shows them escaped."),
       .examples = "lodge console db\nlodge console --escape=^A db\nlodge console --log db",
       .arguments = one_instance,
       .options = console_options,
@@ -362,7 +375,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "file-push",
       .also = NAMES ("push"),
       .group = LODGE_GROUP_FILES,
-      .summary = N_("Copy files and directories into an instance"),
+      .summary = N_ ("Copy files and directories into an instance"),
       .description = N_ (
           "The last argument is the target: web/etc/motd or web:/etc/motd. A target that ends in a "
           "slash, or is a directory, gets the files under their own names. Permissions and times "
@@ -377,11 +390,11 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "file-pull",
       .also = NAMES ("pull"),
       .group = LODGE_GROUP_FILES,
-      .summary = N_("Copy files and directories out of an instance"),
-      .description = N_ (
-          "The last argument is the target; “-” is standard output. Permissions and times are "
-          "kept, the owner too when root pulls. The guest never decides where something is "
-          "written: names with a slash are refused and links in the target are not followed."),
+      .summary = N_ ("Copy files and directories out of an instance"),
+      .description
+      = N_ ("The last argument is the target; “-” is standard output. Permissions and times are "
+            "kept, the owner too when root pulls. The guest never decides where something is "
+            "written: names with a slash are refused and links in the target are not followed."),
       .examples = "lodge file pull web/etc/hostname -\nlodge file pull web/var/log logs",
       .arguments = pull_arguments,
       .run = lodge_cmd_file_pull,
@@ -391,7 +404,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("file-ls"),
       .group = LODGE_GROUP_FILES,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("List a directory of an instance"),
+      .summary = N_ ("List a directory of an instance"),
       .arguments = remote_path,
       .run = lodge_cmd_file_list,
   },
@@ -399,7 +412,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "file-remove",
       .also = NAMES ("file-rm", "file-delete"),
       .group = LODGE_GROUP_FILES,
-      .summary = N_("Remove files of an instance"),
+      .summary = N_ ("Remove files of an instance"),
       .arguments = remote_paths,
       .options = file_remove_options,
       .run = lodge_cmd_file_remove,
@@ -409,7 +422,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("images", "image-ls"),
       .group = LODGE_GROUP_IMAGES,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("List the images in the store"),
+      .summary = N_ ("List the images in the store"),
       .run = lodge_cmd_image_list,
   },
   {
@@ -417,7 +430,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("image-info"),
       .group = LODGE_GROUP_IMAGES,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("Show all about an image"),
+      .summary = N_ ("Show all about an image"),
       .arguments = one_image,
       .options = kind_options,
       .run = lodge_cmd_image_show,
@@ -426,7 +439,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "image-pull",
       .also = NAMES ("image-build"),
       .group = LODGE_GROUP_IMAGES,
-      .summary = N_("Build or fetch an image before it is needed"),
+      .summary = N_ ("Build or fetch an image before it is needed"),
       .examples = "lodge image pull debian/12\nlodge image pull debian/12 --kind=vm --rebuild",
       .arguments = one_image,
       .options = image_pull_options,
@@ -435,11 +448,17 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "image-import",
       .group = LODGE_GROUP_IMAGES,
-      .summary = N_("Add a root file system or a disk to the store"),
-      .description = N_ ("FILE is a tarball of a root file system, or a disk in qcow2 or raw format; "
-                         "“-” is standard input. It is read with your rights."),
+      .summary = N_ ("Add a root file system or a disk to the store"),
+      .description = N_ (
+          "FILE is a root file system (a tar archive, compressed or not, or a squashfs), a disk "
+          "(qcow2, raw, vmdk, vdi, vhd, vhdx, or a machine in an ova), an image of LXD or Incus "
+          "(one file, or metadata and root), or an OCI image (a layout, or what docker save "
+          "writes). What it is, its contents tell. A directory is packed first; “-” is standard "
+          "input. Everything is read with your rights. A second word that names a file is the root "
+          "of a split image, any other the alias."),
       .examples = "lodge image import rootfs.tar.xz mine/1\n"
-                  "lodge image import disk.qcow2 --alias=mine/disk --kind=vm",
+                  "lodge image import disk.vmdk --alias=mine/disk\n"
+                  "lodge image import incus.tar.xz rootfs.squashfs mine/debian",
       .arguments = import_arguments,
       .options = image_import_options,
       .run = lodge_cmd_image_import,
@@ -447,7 +466,7 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "image-alias",
       .group = LODGE_GROUP_IMAGES,
-      .summary = N_("Set the aliases of an image"),
+      .summary = N_ ("Set the aliases of an image"),
       .description = N_ ("The aliases are those that are given and no others; none removes all."),
       .examples = "lodge image alias 1f2e3d mine/1 mine/latest",
       .arguments = image_aliases,
@@ -458,7 +477,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "image-delete",
       .also = NAMES ("image-rm"),
       .group = LODGE_GROUP_IMAGES,
-      .summary = N_("Delete images that no instance is built on"),
+      .summary = N_ ("Delete images that no instance is built on"),
       .arguments = many_images,
       .options = image_delete_options,
       .run = lodge_cmd_image_delete,
@@ -468,7 +487,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("jobs", "job-ls"),
       .group = LODGE_GROUP_JOBS,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("List the work that goes on"),
+      .summary = N_ ("List the work that goes on"),
       .options = job_list_options,
       .run = lodge_cmd_job_list,
   },
@@ -477,28 +496,28 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("job-info"),
       .group = LODGE_GROUP_JOBS,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("Show all about a job"),
+      .summary = N_ ("Show all about a job"),
       .arguments = one_job,
       .run = lodge_cmd_job_show,
   },
   {
       .name = "job-wait",
       .group = LODGE_GROUP_JOBS,
-      .summary = N_("Wait for jobs, and fail if they do"),
+      .summary = N_ ("Wait for jobs, and fail if they do"),
       .arguments = many_jobs,
       .run = lodge_cmd_job_wait,
   },
   {
       .name = "job-cancel",
       .group = LODGE_GROUP_JOBS,
-      .summary = N_("Ask jobs to stop"),
+      .summary = N_ ("Ask jobs to stop"),
       .arguments = many_jobs,
       .run = lodge_cmd_job_cancel,
   },
   {
       .name = "monitor",
       .group = LODGE_GROUP_JOBS,
-      .summary = N_("Print what happens, until Ctrl-C"),
+      .summary = N_ ("Print what happens, until Ctrl-C"),
       .options = monitor_options,
       .run = lodge_cmd_monitor,
   },
@@ -506,7 +525,7 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "help",
       .group = LODGE_GROUP_OTHER,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("Explain a command, a group of commands, or the configuration keys"),
+      .summary = N_ ("Explain a command, a group of commands, or the configuration keys"),
       .examples = "lodge help launch\nlodge help images\nlodge help keys",
       .arguments = help_arguments,
       .options = help_options,
@@ -515,21 +534,21 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "reconcile",
       .group = LODGE_GROUP_OTHER,
-      .summary = N_("Read the state of all domains from libvirt again, now"),
+      .summary = N_ ("Read the state of all domains from libvirt again, now"),
       .run = lodge_cmd_reconcile,
   },
   {
       .name = "version",
       .group = LODGE_GROUP_OTHER,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_("Show the versions of lodge, of the service and of its drivers"),
+      .summary = N_ ("Show the versions of lodge, of the service and of its drivers"),
       .run = lodge_cmd_version,
   },
   {
       .name = "complete",
       .group = LODGE_GROUP_OTHER,
       .flags = LODGE_CMD_HIDDEN,
-      .summary = N_("What the shells' completion asks"),
+      .summary = N_ ("What the shells' completion asks"),
       .arguments = complete_arguments,
       .run = lodge_cmd_complete,
   },

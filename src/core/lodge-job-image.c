@@ -84,12 +84,16 @@ import (LodgeJob *job)
 {
   g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
   g_auto (GStrv) aliases = g_strsplit (lodge_json_get_string (job->data, "aliases", ""), "\n", -1);
+  const int fds[] = { job->fd, job->root_fd };
+  const LodgeImageImport what
+      = { .fds = fds,
+          .n_fds = job->root_fd >= 0 ? 2 : 1,
+          .aliases
+          = aliases[0] != NULL && aliases[0][0] != '\0' ? (const char *const *) aliases : NULL,
+          .description = lodge_json_get_string (job->data, "description", NULL) };
 
-  lodge_image_store_import_async (
-      job->manager->images, job->fd,
-      aliases[0] != NULL && aliases[0][0] != '\0' ? (const char *const *) aliases : NULL,
-      lodge_json_get_string (job->data, "description", NULL), staging, on_progress, on_notice, job,
-      job->cancellable, on_imported, g_object_ref (job));
+  lodge_image_store_import_async (job->manager->images, &what, staging, on_progress, on_notice, job,
+                                  job->cancellable, on_imported, g_object_ref (job));
 }
 
 static gboolean
@@ -189,13 +193,14 @@ lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKind kind, g
 }
 
 LodgeJob *
-lodge_manager_import_image (LodgeManager *self, int fd, const char *const *aliases,
+lodge_manager_import_image (LodgeManager *self, int fd, int root_fd, const char *const *aliases,
                             const char *description, guint32 uid, GError **error)
 {
   g_autofree char *joined = aliases != NULL ? g_strjoinv ("\n", (char **) aliases) : g_strdup ("");
 
   LodgeJob *job = lodge_job_new (self, &lodge_job_kind_image_import);
   job->fd = fcntl (fd, F_DUPFD_CLOEXEC, 3);
+  job->root_fd = root_fd >= 0 ? fcntl (root_fd, F_DUPFD_CLOEXEC, 3) : -1;
   job->row->description = g_strdup ("import of an image");
   json_object_set_string_member (job->data, "aliases", joined);
   if (description != NULL)

@@ -74,6 +74,7 @@ struct _LodgeJob
   LodgeDomainSpec *spec;   /* nullable */
   gpointer network;        /* LodgeNetworkInfo, nullable */
   int fd;                  /* import: the file; else -1 */
+  int root_fd;             /* import of a split image: its second file; else -1 */
   GPtrArray *output;       /* notices from a worker, moved to `notices` afterwards */
 
   char *instance_name;

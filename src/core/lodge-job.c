@@ -52,6 +52,8 @@ lodge_job_finalize (GObject *object)
   lodge_network_info_free (self->network);
   if (self->fd >= 0)
     close (self->fd);
+  if (self->root_fd >= 0)
+    close (self->root_fd);
   g_ptr_array_unref (self->output);
   g_ptr_array_unref (self->notices);
   g_free (self->instance_name);
@@ -84,6 +86,7 @@ lodge_job_init (LodgeJob *self)
   self->step = -1;
   self->not_undone = -1;
   self->fd = -1;
+  self->root_fd = -1;
 }
 
 LodgeJob *

@@ -94,9 +94,10 @@ LodgeJob *lodge_manager_delete_instance (LodgeManager *self, LodgeInstance *inst
 
 LodgeJob *lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKind kind,
                                     gboolean rebuild, guint32 uid, GError **error);
-/** @fd: dup'ed. */
-LodgeJob *lodge_manager_import_image (LodgeManager *self, int fd, const char *const *aliases,
-                                      const char *description, guint32 uid, GError **error);
+/** @fd: dup'ed; @root_fd: the same, the second file of a split image, or -1. */
+LodgeJob *lodge_manager_import_image (LodgeManager *self, int fd, int root_fd,
+                                      const char *const *aliases, const char *description,
+                                      guint32 uid, GError **error);
 LodgeJob *lodge_manager_delete_image (LodgeManager *self, const char *fingerprint, guint32 uid,
                                       GError **error);
 

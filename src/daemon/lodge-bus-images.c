@@ -93,9 +93,9 @@ pull (LodgeBusCall *call)
 
 /* ---- import ---- */
 
-/* What an import may read: a file that its caller opened for reading.  Not a directory, a device
- * or a FIFO, which may block for ever, and nothing of /proc, which is the memory and the
- * secrets of processes. */
+/* What an import may read: a file or a pipe that its caller opened for reading; only a helper
+ * waits for what comes out of a pipe.  Not a directory or a device, and nothing of /proc, which is
+ * the memory and the secrets of processes. */
 static gboolean
 check_file (int fd, GError **error)
 {
@@ -109,10 +109,12 @@ check_file (int fd, GError **error)
       lodge_error_set_errno (error, errno, "the file to import cannot be examined");
       return FALSE;
     }
-  if (!S_ISREG (st.st_mode))
-    why = "is not a regular file";
+  if (!S_ISREG (st.st_mode) && !S_ISFIFO (st.st_mode))
+    why = "is neither a regular file nor a pipe";
   else if ((flags & O_PATH) != 0 || (flags & O_ACCMODE) == O_WRONLY)
     why = "is not open for reading";
+  else if (S_ISFIFO (st.st_mode) && (flags & O_ACCMODE) != O_RDONLY)
+    why = "is a pipe that is open for writing too";
   else if (fs.f_type == PROC_SUPER_MAGIC)
     why = "is a file of /proc";
   if (why == NULL)
@@ -122,7 +124,8 @@ check_file (int fd, GError **error)
 }
 
 static const LodgeBusOption import_options[]
-    = { { "file", "h" }, { "aliases", "as" }, { "kind", "s" }, { "description", "s" }, { NULL } };
+    = { { "file", "h" }, { "root", "h" },        { "aliases", "as" },
+        { "kind", "s" }, { "description", "s" }, { NULL } };
 
 /* Answers with the job and, unless the caller brought a file, the end of a pipe to write to. */
 static void
@@ -139,7 +142,7 @@ return_import (LodgeBusCall *call, LodgeJob *job, int stream)
 }
 
 static LodgeJob *
-begin_import (LodgeBusCall *call, GVariant *options, int fd, GError **error)
+begin_import (LodgeBusCall *call, GVariant *options, int fd, int root, GError **error)
 {
   g_autofree const char **aliases = lodge_bus_options_get_strings (options, "aliases");
   LodgeKind kind;
@@ -147,7 +150,7 @@ begin_import (LodgeBusCall *call, GVariant *options, int fd, GError **error)
   /* The kind shows in the file itself; saying it is allowed, and checked as a word. */
   if (!lodge_bus_kind_from_options (options, &kind, error))
     return NULL;
-  return lodge_manager_import_image (call->bus->manager, fd, aliases,
+  return lodge_manager_import_image (call->bus->manager, fd, root, aliases,
                                      lodge_bus_options_get_string (options, "description"),
                                      call->uid, error);
 }
@@ -160,13 +163,14 @@ import (LodgeBusCall *call)
   g_auto (LodgeFd) writing = -1;
   GError *error = NULL;
   LodgeJob *job = NULL;
-  int file = -1;
+  int file = -1, root = -1;
   int ends[2];
 
   if (!lodge_bus_check_job_limit (call->bus, call->uid, &error)
       || !lodge_bus_options_check (options, import_options, "option", &error)
       || !lodge_bus_options_get_fd (options, "file", lodge_bus_call_get_fds (call), &file, &error)
-      || (file >= 0 && !check_file (file, &error)))
+      || !lodge_bus_options_get_fd (options, "root", lodge_bus_call_get_fds (call), &root, &error)
+      || (file >= 0 && !check_file (file, &error)) || (root >= 0 && !check_file (root, &error)))
     {
       lodge_bus_call_fail (call, error);
       return;
@@ -182,7 +186,7 @@ import (LodgeBusCall *call)
         }
     }
   if (error == NULL)
-    job = begin_import (call, options, file >= 0 ? file : reading, &error);
+    job = begin_import (call, options, file >= 0 ? file : reading, root, &error);
   if (job == NULL)
     lodge_bus_call_fail (call, error);
   else

@@ -11,10 +11,9 @@
 #include "lodge-name.h"
 
 #define NOTICE_WORD "notice "
-#define QCOW2_MAGIC "QFI\xfb"
 #define WORK_DIR    "image"
 /* What unpacking and converting may take of memory, and what they leave of the disk. */
-#define MEMORY_LIMIT   (256ll << 20)
+#define UNPACK_MEMORY  (256ll << 20)
 #define CONVERT_MEMORY (1ll << 30)
 #define CPU_SECONDS    3600
 #define DISK_RESERVE   (256ull << 20)
@@ -22,10 +21,11 @@
 typedef struct
 {
   LodgeImageStore *store;
-  LodgeKind kind;
   char *dir;
   char **aliases;
   char *description;
+  char *source;
+  char *expected; /* fingerprint, or NULL */
   LodgeHelper *helper;
   char *fingerprint;
   GError *error;
@@ -41,6 +41,8 @@ import_free (Import *import)
   g_free (import->dir);
   g_strfreev (import->aliases);
   g_free (import->description);
+  g_free (import->source);
+  g_free (import->expected);
   g_clear_object (&import->helper);
   g_free (import->fingerprint);
   g_clear_error (&import->error);
@@ -84,27 +86,44 @@ on_published (GObject *source, GAsyncResult *result, gpointer user_data)
   g_object_unref (task);
 }
 
+static gboolean
+check_image (Import *import, const LodgeImage *image, GError **error)
+{
+  const LodgeImage *known = lodge_image_store_get (import->store, image->fingerprint);
+
+  if (import->expected != NULL && strcmp (import->expected, image->fingerprint) != 0)
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_IMAGE_INVALID,
+                 "The image has the fingerprint %.12s, not %.12s: it is damaged or another one",
+                 image->fingerprint, import->expected);
+  else if (known != NULL && known->kind != image->kind)
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,
+                 "The image %.12s is there already, as one for another kind", image->fingerprint);
+  else
+    return TRUE;
+  return FALSE;
+}
+
 static LodgeImage *
 describe (Import *import, GError **error)
 {
-  LodgeImage *image = lodge_image_from_results (import->helper, import->kind, error);
-  const LodgeImage *known
-      = image != NULL ? lodge_image_store_get (import->store, image->fingerprint) : NULL;
+  const char *nick = lodge_helper_get_result (import->helper, "kind");
+  LodgeKind kind = LODGE_KIND_CONTAINER;
 
-  if (known != NULL && known->kind != image->kind)
+  if (nick == NULL || !lodge_kind_from_nick (nick, &kind))
     {
-      g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,
-                   "The image %.12s is there already, as one for another kind", image->fingerprint);
-      g_clear_pointer (&image, lodge_image_free);
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_HELPER_FAILED,
+                   "The helper made an image of no kind");
+      return NULL;
     }
-  if (image == NULL)
+  g_autoptr (LodgeImage) image = lodge_image_from_results (import->helper, kind, error);
+  if (image == NULL || !check_image (import, image, error))
     return NULL;
-  lodge_image_set_string (&image->source, "import");
+  lodge_image_set_string (&image->source, import->source);
   if (import->description != NULL && *import->description != '\0')
     lodge_image_set_string (&image->description, import->description);
   g_strfreev (image->aliases);
   image->aliases = g_strdupv (import->aliases);
-  return image;
+  return g_steal_pointer (&image);
 }
 
 static void
@@ -150,31 +169,21 @@ on_line (LodgeHelper *helper, const char *line, int fd, gpointer user_data)
 
 /* ---- its beginning ---- */
 
-/* Only regular files that can be read: a FIFO or a device would hang the helper. */
+/* What a device or a directory would give is nobody's image. */
 static gboolean
 check_file (int fd, GError **error)
 {
   struct stat st;
   int flags = fcntl (fd, F_GETFL);
 
-  if (fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && flags >= 0 && (flags & O_PATH) == 0
-      && (flags & O_ACCMODE) != O_WRONLY)
+  /* A FIFO that is open for writing as well never ends. */
+  if (fstat (fd, &st) == 0 && flags >= 0 && (flags & O_PATH) == 0
+      && ((S_ISREG (st.st_mode) && (flags & O_ACCMODE) != O_WRONLY)
+          || (S_ISFIFO (st.st_mode) && (flags & O_ACCMODE) == O_RDONLY)))
     return TRUE;
   g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
-               "The image is not a regular file that can be read");
+               "The image is neither a regular file nor a pipe that can be read");
   return FALSE;
-}
-
-/* Four bytes, only compared: who knows the format is a helper. */
-static LodgeKind
-guess_kind (int fd)
-{
-  char magic[4] = "";
-
-  return pread (fd, magic, sizeof magic, 0) == sizeof magic
-                 && memcmp (magic, QCOW2_MAGIC, sizeof magic) == 0
-             ? LODGE_KIND_VM
-             : LODGE_KIND_CONTAINER;
 }
 
 /* What an image may take: lodged's own records must still have room when it is there. */
@@ -203,52 +212,55 @@ find_space (const char *path, guint64 *out_bytes, GError **error)
 }
 
 static LodgeHelper *
-make_helper (Import *import, int fd, GError **error)
+make_helper (Import *import, const LodgeImageImport *what, GError **error)
 {
-  gboolean is_vm = import->kind == LODGE_KIND_VM;
-  guint64 space;
+  static const char *const names[] = { "input", "root" };
   LodgeHelper *helper;
+  guint64 space;
 
   if (!find_space (import->dir, &space, error))
     return NULL;
-  helper = lodge_image_store_make_helper (import->store,
-                                          is_vm ? LODGE_IMAGE_WORKER : LODGE_IMAGE_UNPACK,
-                                          is_vm ? "convert" : "unpack", import->dir, error);
+  helper = lodge_image_store_make_helper (import->store, LODGE_IMAGE_WORKER, "import", import->dir,
+                                          error);
   if (helper == NULL)
     return NULL;
-  lodge_helper_add_fd (helper, "input", fd);
+  for (guint i = 0; i < what->n_fds; i++)
+    lodge_helper_add_fd (helper, names[i], what->fds[i]);
   lodge_helper_add_int (helper, "max-bytes", (gint64) space);
-  lodge_helper_add_int (helper, "limit.as", is_vm ? CONVERT_MEMORY : MEMORY_LIMIT);
+  lodge_helper_add_int (helper, "memory.unpack", UNPACK_MEMORY);
+  lodge_helper_add_int (helper, "memory.convert", CONVERT_MEMORY);
   lodge_helper_add_int (helper, "limit.cpu", CPU_SECONDS);
+  lodge_helper_add_int (helper, "inspect", 1);
   lodge_helper_set_progress_func (helper, on_progress, import);
   lodge_helper_set_line_func (helper, on_line, import);
   return helper;
 }
 
 static gboolean
-prepare (Import *import, int fd, GError **error)
+prepare (Import *import, const LodgeImageImport *what, GError **error)
 {
   for (char **alias = import->aliases; *alias != NULL; alias++)
     if (!lodge_alias_validate (*alias, error))
       return FALSE;
-  if (!check_file (fd, error))
-    return FALSE;
+  g_return_val_if_fail (what->n_fds == 1 || what->n_fds == 2, FALSE);
+  for (guint i = 0; i < what->n_fds; i++)
+    if (!check_file (what->fds[i], error))
+      return FALSE;
   if (mkdir (import->dir, 0700) < 0)
     {
       lodge_error_set_errno (error, errno, "The directory %s cannot be made", import->dir);
       return FALSE;
     }
-  import->kind = guess_kind (fd);
-  import->helper = make_helper (import, fd, error);
+  import->helper = make_helper (import, what, error);
   return import->helper != NULL;
 }
 
 void
-lodge_image_store_import_async (LodgeImageStore *self, int fd, const char *const *aliases,
-                                const char *description, const char *staging_dir,
-                                LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
-                                gpointer func_data, GCancellable *cancellable,
-                                GAsyncReadyCallback callback, gpointer user_data)
+lodge_image_store_import_async (LodgeImageStore *self, const LodgeImageImport *what,
+                                const char *staging_dir, LodgeImageProgressFunc progress,
+                                LodgeImageNoticeFunc notice, gpointer func_data,
+                                GCancellable *cancellable, GAsyncReadyCallback callback,
+                                gpointer user_data)
 {
   GTask *task = g_task_new (self, cancellable, callback, user_data);
   Import *import = g_new0 (Import, 1);
@@ -258,12 +270,15 @@ lodge_image_store_import_async (LodgeImageStore *self, int fd, const char *const
   g_task_set_task_data (task, import, (GDestroyNotify) import_free);
   import->store = g_object_ref (self);
   import->dir = g_build_filename (staging_dir, WORK_DIR, NULL);
-  import->aliases = aliases != NULL ? g_strdupv ((char **) aliases) : g_new0 (char *, 1);
-  import->description = g_strdup (description);
+  import->aliases
+      = what->aliases != NULL ? g_strdupv ((char **) what->aliases) : g_new0 (char *, 1);
+  import->description = g_strdup (what->description);
+  import->source = g_strdup (what->source != NULL ? what->source : "import");
+  import->expected = g_strdup (what->fingerprint);
   import->progress = progress;
   import->notice = notice;
   import->func_data = func_data;
-  if (prepare (import, fd, &error))
+  if (prepare (import, what, &error))
     {
       lodge_helper_run_async (import->helper, cancellable, on_unpacked, task);
       return;

@@ -10,7 +10,6 @@
 G_BEGIN_DECLS
 
 #define LODGE_IMAGE_WORKER "lodge-image-worker"
-#define LODGE_IMAGE_UNPACK "lodge-unpack"
 
 /* An import or a build that takes longer is stuck. */
 #define LODGE_IMAGE_TIMEOUT_SECONDS (2 * 3600)

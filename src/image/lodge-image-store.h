@@ -14,6 +14,8 @@ G_BEGIN_DECLS
  *   images/<fingerprint>/rootfs/     containers: the tree, unpacked once and shared, on-disk ids
  *                                    as in the guest
  *   images/<fingerprint>/disk.qcow2  VMs: the backing file of their disks, mode 0444
+ *   images/<fingerprint>/metadata.yaml, templates/  as the image brought them; only helpers read
+ *                                    them
  */
 typedef struct
 {
@@ -46,7 +48,7 @@ G_DECLARE_FINAL_TYPE (LodgeImageStore, lodge_image_store, LODGE, IMAGE_STORE, GO
  */
 LodgeImageStore *lodge_image_store_new (LodgeStore *store, const char *state_dir, GError **error);
 
-/** Where lodge-image-worker and lodge-unpack are; at first the directory that Lodge was built
+/** Where lodge-image-worker is; at first the directory that Lodge was built
  * for. */
 void lodge_image_store_set_helper_dir (LodgeImageStore *self, const char *helper_dir);
 
@@ -94,17 +96,31 @@ void lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, Lod
 /** Returns: (transfer full): the fingerprint. */
 char *lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *result, GError **error);
 
+/** What is to be imported. */
+typedef struct
+{
+  const int *fds;             /* dup'ed: regular files or pipes; of a split image metadata, root */
+  guint n_fds;                /* 1 or 2 */
+  const char *const *aliases; /* (nullable): taken away from an image that has them */
+  const char *description;    /* (nullable): instead of the image's own */
+  const char *source;         /* (nullable): where it is from; "import" */
+  const char *fingerprint;    /* (nullable): what it must have; else IMAGE_INVALID */
+} LodgeImageImport;
+
 /**
  * lodge_image_store_import_async:
- * @fd: the file, dup'ed; a rootfs tar (plain, gz, xz, bz2, zst, lz4), or a qcow2 disk; found out
- *   by content
- * @aliases: (nullable): for the new image; taken away from an image that has them
+ * @what: copied
+ * @staging_dir: an empty directory of the calling job
+ *
+ * Makes an image of one file (a tar archive of a root file system or an OCI image, a squashfs, a
+ * unified image, a disk, an OVA), or of a split image's two.  The files' contents tell the format
+ * and the kind; they are opened by lodge-image-worker only.
  */
-void lodge_image_store_import_async (LodgeImageStore *self, int fd, const char *const *aliases,
-                                     const char *description, const char *staging_dir,
-                                     LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
-                                     gpointer func_data, GCancellable *cancellable,
-                                     GAsyncReadyCallback callback, gpointer user_data);
+void lodge_image_store_import_async (LodgeImageStore *self, const LodgeImageImport *what,
+                                     const char *staging_dir, LodgeImageProgressFunc progress,
+                                     LodgeImageNoticeFunc notice, gpointer func_data,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
 /** Returns: (transfer full): the fingerprint. */
 char *lodge_image_store_import_finish (LodgeImageStore *self, GAsyncResult *result, GError **error);
 

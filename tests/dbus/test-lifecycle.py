@@ -218,16 +218,18 @@ class Lifecycle(HostTest):
                              variant("(a{sv})", ({"file": variant("h", 0)},)), fds=[fd])
         with tempfile.TemporaryDirectory() as scratch:
             os.mkfifo(scratch + "/fifo")
+            reading, writing = os.pipe()
             kinds = [os.open(scratch, os.O_RDONLY),
                      os.open(scratch + "/fifo", os.O_RDWR),
                      os.open(scratch + "/w", os.O_WRONLY | os.O_CREAT),
                      os.open(scratch + "/w", os.O_PATH),
                      os.open("/proc/self/mem", os.O_RDONLY),
-                     os.open("/dev/null", os.O_RDONLY), *os.pipe()]
+                     os.open("/dev/null", os.O_RDONLY), writing]
             before = self.host.n_fds()
             for fd in kinds:
                 attempt(fd)
                 os.close(fd)
+            os.close(reading)
             self.assertFails("InvalidArgument", self.client.call, ROOT, "Images", "Import",
                              variant("(a{sv})", ({"file": variant("h", 5)},)))
             self.assertNoMoreFds(before)

@@ -34,11 +34,12 @@ LAYERS = {
 # A foreign library, and the only layers that may know it.
 FOREIGN = [
     (r"libvirt/", ("virt", "driver", "driver/kvm", "driver/lxc")),
-    (r"libxml/", ("xml",)),
+    (r"libxml/", ("xml", "helper")),
     (r"sqlite3\.h", ("store",)),
     (r"curl/", ("helper",)),
     (r"guestfs\.h", ("helper",)),
     (r"archive(_entry)?\.h", ("helper",)),
+    (r"(yaml\.h|nettle/)", ("helper",)),
     (r"readline/", ("cli",)),
     (r"json-glib/", ("base",)),
 ]

@@ -70,21 +70,20 @@ keep_last (char *line, gpointer user_data)
 static bool
 explain (const char *program, int status, const char *last, LodgeFail *fail)
 {
-  if (WIFEXITED (status) && WEXITSTATUS (status) == 0)
+  if (status == 0)
     return true;
   if (strstr (last, "No space left on device") != NULL)
     return lodge_fail (fail, "NoSpace", "There is no space left to make the image");
   return lodge_fail (fail, "HelperFailed", "%s failed%s%s", program, *last ? ": " : "", last);
 }
 
-bool
-lodge_command_run (const char *const *argv, const char *directory, LodgeCommandLineFunc func,
-                   gpointer user_data, LodgeFail *fail)
+int
+lodge_command_run_status (const char *const *argv, const char *directory, LodgeCommandLineFunc func,
+                          gpointer user_data, LodgeFail *fail)
 {
-  g_autoptr (GString) last = g_string_new (NULL);
   int output[2];
   if (pipe2 (output, O_CLOEXEC) < 0)
-    return lodge_fail_errno (fail, errno, "%s cannot be started", argv[0]);
+    return lodge_fail_errno (fail, errno, "%s cannot be started", argv[0]), -1;
   pid_t pid = fork ();
   if (pid == 0)
     run_child (argv, directory, output[1]);
@@ -92,14 +91,24 @@ lodge_command_run (const char *const *argv, const char *directory, LodgeCommandL
   if (pid < 0)
     {
       close (output[0]);
-      return lodge_fail_errno (fail, errno, "%s cannot be started", argv[0]);
+      return lodge_fail_errno (fail, errno, "%s cannot be started", argv[0]), -1;
     }
-  read_lines (output[0], func != NULL ? func : keep_last, func != NULL ? user_data : last);
+  read_lines (output[0], func, user_data);
   close (output[0]);
   int status = -1;
   while (waitpid (pid, &status, 0) < 0 && errno == EINTR)
     ;
-  return explain (argv[0], status, last->str, fail);
+  return WIFSIGNALED (status) ? 128 + WTERMSIG (status) : WEXITSTATUS (status);
+}
+
+bool
+lodge_command_run (const char *const *argv, const char *directory, LodgeCommandLineFunc func,
+                   gpointer user_data, LodgeFail *fail)
+{
+  g_autoptr (GString) last = g_string_new (NULL);
+  int status = lodge_command_run_status (argv, directory, func != NULL ? func : keep_last,
+                                         func != NULL ? user_data : last, fail);
+  return status >= 0 && explain (argv[0], status, last->str, fail);
 }
 
 bool

@@ -22,7 +22,17 @@ typedef void (*LodgeCommandLineFunc) (char *line, gpointer user_data);
 bool lodge_command_run (const char *const *argv, const char *directory, LodgeCommandLineFunc func,
                         gpointer user_data, LodgeFail *fail);
 
-/** As above with @func NULL, and the arguments as a NULL-ended list. */
+/**
+ * lodge_command_run_status:
+ *
+ * As lodge_command_run(), for programs whose exit status says more than that they failed.
+ *
+ * Returns: the exit status, 128 + n when signal n ended it; -1 with @fail: it was not started.
+ */
+int lodge_command_run_status (const char *const *argv, const char *directory,
+                              LodgeCommandLineFunc func, gpointer user_data, LodgeFail *fail);
+
+/** As lodge_command_run() with @func NULL, and the arguments as a NULL-ended list. */
 bool lodge_command_call (LodgeFail *fail, const char *program, ...) G_GNUC_NULL_TERMINATED;
 
 /** Its output is small text.  (transfer full); NULL on failure. */

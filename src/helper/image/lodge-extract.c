@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "lodge-io.h"
+#include "lodge-metadata.h"
+#include "lodge-ovf.h"
 #include "lodge-status.h"
+#include "lodge-whiteout.h"
 
 #define BLOCK_SIZE         (256 * 1024)
-#define METADATA_MAX       (1024 * 1024)
-#define OS_RELEASE_MAX     4096
+#define TEMPLATES_MAX      64
 #define REPORT_INTERVAL_US (150 * 1000)
 
 /* A real root file system shrinks to a tenth at best.  What unpacks to hundreds of times its size
@@ -36,14 +38,14 @@ typedef struct
   LodgeFail *fail;
   struct archive *reader;
   struct archive *disk;
-  GChecksum *checksum;
   char *block;
   off_t offset; /* of the input */
   off_t input_size;
   int read_error;
   uint64_t claimed; /* by the headers, bytes */
   gint64 last_report;
-  LodgeLayout layout;
+  guint templates;
+  char boot_disk[LODGE_OVF_NAME_SIZE]; /* the member of an OVA that is wanted */
 } Extraction;
 
 static la_ssize_t
@@ -59,7 +61,6 @@ on_read (struct archive *archive, void *user_data, const void **out_data)
       return ARCHIVE_FATAL;
     }
   self->offset += n;
-  g_checksum_update (self->checksum, (const guchar *) self->block, n);
   *out_data = self->block;
   return n;
 }
@@ -82,7 +83,7 @@ reading_failed (Extraction *self)
   if (self->read_error != 0)
     return lodge_fail_errno (self->fail, self->read_error, "The archive cannot be read");
   return lodge_fail (self->fail, "ImageInvalid",
-                     "The file is not a sound tar archive or qcow2 disk: %s",
+                     "The file is neither a sound tar archive nor a disk: %s",
                      text != NULL ? text : "it ends early");
 }
 
@@ -116,17 +117,8 @@ check_volume (Extraction *self)
 }
 
 static bool
-is_os_release (const char *path)
-{
-  return strcmp (path, "usr/lib/os-release") == 0 || strcmp (path, "etc/os-release") == 0;
-}
-
-static bool
 write_data (Extraction *self, const char *path)
 {
-  char os_release[OS_RELEASE_MAX];
-  size_t os_release_size = 0;
-  bool wanted = is_os_release (path);
   const void *data;
   size_t size;
   la_int64_t offset;
@@ -136,36 +128,130 @@ write_data (Extraction *self, const char *path)
     {
       if (!check_volume (self))
         return false;
-      if (offset == 0)
-        lodge_facts_take_program (&self->result->facts, data, size);
-      if (wanted && offset == (la_int64_t) os_release_size)
-        {
-          size_t part = MIN (size, sizeof os_release - os_release_size);
-          memcpy (os_release + os_release_size, data, part);
-          os_release_size += part;
-        }
       if (archive_write_data_block (self->disk, data, size, offset) < ARCHIVE_WARN)
         return writing_failed (self, path);
       report (self);
     }
-  if (status != ARCHIVE_EOF)
-    return reading_failed (self);
-  if (wanted)
-    lodge_facts_take_os_release (&self->result->facts, os_release, os_release_size);
-  return true;
+  return status == ARCHIVE_EOF || reading_failed (self);
+}
+
+/* ---- what is beside the root file system ---- */
+
+static bool
+write_side_file (Extraction *self, int dir_fd, const char *name, const char *text, size_t size)
+{
+  unlinkat (dir_fd, name, 0);
+  LODGE_AUTOFD fd
+      = openat (dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  int error = fd < 0 ? -errno : lodge_io_write_all (fd, text, size);
+  return error == 0 || lodge_fail_errno (self->fail, error, "%s cannot be unpacked", name);
+}
+
+/** (transfer full): the contents of a small member, NUL-ended. */
+static char *
+read_member (Extraction *self, struct archive_entry *entry, size_t *out_size)
+{
+  size_t size = (size_t) archive_entry_size (entry);
+  g_autofree char *text = g_malloc (size + 1);
+  la_ssize_t n = archive_read_data (self->reader, text, size);
+
+  if (n < 0)
+    {
+      reading_failed (self);
+      return NULL;
+    }
+  text[n] = '\0';
+  *out_size = (size_t) n;
+  return g_steal_pointer (&text);
 }
 
 static bool
 take_metadata (Extraction *self, struct archive_entry *entry)
 {
-  size_t size = (size_t) archive_entry_size (entry);
-  g_autofree char *text = g_malloc (METADATA_MAX);
-  la_ssize_t n = archive_read_data (self->reader, text, MIN (size, METADATA_MAX));
-  if (n < 0)
-    return reading_failed (self);
-  lodge_facts_take_metadata (&self->result->facts, text, (size_t) n);
-  return true;
+  size_t size;
+  g_autofree char *text = read_member (self, entry, &size);
+
+  if (text == NULL)
+    return false;
+  if (self->result->layout == LODGE_LAYOUT_OVA)
+    return lodge_ovf_parse (text, size, &self->result->facts, self->boot_disk, self->fail);
+  return lodge_facts_take_metadata (&self->result->facts, text, size, self->fail)
+         && write_side_file (self, self->extract->side_fd, LODGE_EXTRACT_METADATA, text, size);
 }
+
+static bool
+take_template (Extraction *self, struct archive_entry *entry, const char *name)
+{
+  size_t size;
+  g_autofree char *text = read_member (self, entry, &size);
+
+  if (text == NULL)
+    return false;
+  if (++self->templates > TEMPLATES_MAX)
+    return lodge_fail (self->fail, "ImageInvalid", "The archive has more than %d templates",
+                       TEMPLATES_MAX);
+  if (mkdirat (self->extract->side_fd, LODGE_EXTRACT_TEMPLATES, 0755) < 0 && errno != EEXIST)
+    return lodge_fail_errno (self->fail, errno, "The templates cannot be unpacked");
+  LODGE_AUTOFD dir = openat (self->extract->side_fd, LODGE_EXTRACT_TEMPLATES,
+                             O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return dir >= 0 ? write_side_file (self, dir, name, text, size)
+                  : lodge_fail_errno (self->fail, errno, "The templates cannot be unpacked");
+}
+
+static bool
+write_disk (Extraction *self, int fd)
+{
+  const void *data;
+  size_t size;
+  la_int64_t offset;
+  int status;
+  off_t end = 0;
+
+  while ((status = archive_read_data_block (self->reader, &data, &size, &offset)) == ARCHIVE_OK)
+    {
+      if (!check_volume (self))
+        return false;
+      for (size_t at = 0; at < size;)
+        {
+          ssize_t n = pwrite (fd, (const char *) data + at, size - at, offset + (off_t) at);
+          if (n < 0)
+            return lodge_fail_errno (self->fail, errno, "The disk cannot be unpacked");
+          at += (size_t) n;
+        }
+      end = MAX (end, offset + (off_t) size);
+      report (self);
+    }
+  if (status != ARCHIVE_EOF)
+    return reading_failed (self);
+  return ftruncate (fd, end) == 0
+         || lodge_fail_errno (self->fail, errno, "The disk cannot be unpacked");
+}
+
+static bool
+take_disk (Extraction *self, struct archive_entry *entry, const char *name)
+{
+  if (self->result->layout == LODGE_LAYOUT_OVA && strcmp (name, self->boot_disk) != 0)
+    {
+      size_t length = strlen (name);
+      bool is_note = g_str_has_suffix (name, ".mf") || g_str_has_suffix (name, ".cert");
+      self->result->other_disks += length > 0 && !is_note;
+      return check_volume (self);
+    }
+  if (archive_entry_size_is_set (entry))
+    self->claimed += (uint64_t) archive_entry_size (entry);
+  if (self->result->has_disk || !check_volume (self))
+    return self->fail->nick != NULL
+               ? false
+               : lodge_fail (self->fail, "ImageInvalid", "The archive has its disk twice");
+  LODGE_AUTOFD fd = openat (self->extract->side_fd, LODGE_EXTRACT_DISK,
+                            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0)
+    return lodge_fail_errno (self->fail, errno, "The disk cannot be unpacked");
+  self->result->has_disk = true;
+  return write_disk (self, fd);
+}
+
+/* ---- the root file system ---- */
 
 /*
  * A member that comes twice replaces what came first, also a link, never what the link names.
@@ -215,6 +301,18 @@ extract_member (Extraction *self, struct archive_entry *entry, const LodgeMember
   return true;
 }
 
+/** Whiteouts are of a layer that is laid over others; so is a file where a directory was. */
+static bool
+take_layer_member (Extraction *self, struct archive_entry *entry, const LodgeMember *member)
+{
+  bool is_dir = archive_entry_filetype (entry) == AE_IFDIR;
+
+  if (lodge_whiteout_is_one (member->path))
+    return lodge_whiteout_apply (member->path, self->fail);
+  return (is_dir || *member->path == '\0' || lodge_whiteout_clear (member->path, true, self->fail))
+         && extract_member (self, entry, member);
+}
+
 static bool
 take_member (Extraction *self, struct archive_entry *entry)
 {
@@ -224,18 +322,25 @@ take_member (Extraction *self, struct archive_entry *entry)
     return lodge_fail (self->fail, "ImageInvalid",
                        "The archive has more than %" G_GUINT64_FORMAT " members",
                        self->extract->max_members);
-  if (!lodge_member_examine (entry, &self->layout, &self->extract->limits, &member, self->fail))
+  if (!lodge_member_examine (entry, &self->result->layout, &self->extract->limits, &member,
+                             self->fail))
     return false;
   report (self);
   switch (member.use)
     {
     case LODGE_MEMBER_METADATA:
       return take_metadata (self, entry);
+    case LODGE_MEMBER_TEMPLATE:
+      return take_template (self, entry, member.path);
+    case LODGE_MEMBER_DISK:
+      return take_disk (self, entry, member.path);
     case LODGE_MEMBER_DEVICE:
       self->result->devices++;
       return true;
     case LODGE_MEMBER_EXTRACT:
-      return extract_member (self, entry, &member);
+      self->result->has_root = true;
+      return self->extract->is_layer ? take_layer_member (self, entry, &member)
+                                     : extract_member (self, entry, &member);
     case LODGE_MEMBER_SKIP:
     default:
       return check_volume (self);
@@ -254,21 +359,10 @@ take_members (Extraction *self)
       return false;
   if (status != ARCHIVE_EOF)
     return reading_failed (self);
-  if (self->result->members == 0)
+  if (self->result->members == 0 && !self->extract->is_layer)
     return lodge_fail (self->fail, "ImageInvalid", "The file is neither a tar archive nor a disk");
   /* Directories get their times and modes now. */
   return archive_write_close (self->disk) >= ARCHIVE_WARN || writing_failed (self, "The root");
-}
-
-/** The fingerprint is of the whole file, also of what comes after the archive's end. */
-static bool
-read_rest (Extraction *self)
-{
-  const void *data;
-  la_ssize_t n;
-  while ((n = on_read (self->reader, self, &data)) > 0)
-    report (self);
-  return n == 0 || reading_failed (self);
 }
 
 typedef int (*SupportFunc) (struct archive *archive);
@@ -293,7 +387,6 @@ open_reader (Extraction *self)
 bool
 lodge_extract_run (const LodgeExtract *extract, LodgeExtractResult *out_result, LodgeFail *fail)
 {
-  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree char *block = g_malloc (BLOCK_SIZE);
   struct stat st;
   if (fstat (extract->fd, &st) < 0 || !S_ISREG (st.st_mode))
@@ -305,16 +398,14 @@ lodge_extract_run (const LodgeExtract *extract, LodgeExtractResult *out_result, 
                       .fail = fail,
                       .reader = archive_read_new (),
                       .disk = archive_write_disk_new (),
-                      .checksum = checksum,
                       .block = block,
                       .input_size = st.st_size };
 
+  if (extract->is_layer)
+    out_result->layout = LODGE_LAYOUT_PLAIN;
   archive_write_disk_set_options (self.disk, DISK_FLAGS);
-  bool ok = open_reader (&self) && take_members (&self) && read_rest (&self);
+  bool ok = open_reader (&self) && take_members (&self);
   archive_read_free (self.reader);
   archive_write_free (self.disk);
-  if (ok)
-    g_strlcpy (out_result->fingerprint, g_checksum_get_string (checksum),
-               sizeof out_result->fingerprint);
   return ok;
 }

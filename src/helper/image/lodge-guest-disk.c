@@ -60,8 +60,9 @@ lodge_guest_disk_make_appliance (const char *dir, LodgeFail *fail)
          || lodge_fail (fail, "NoSpace", "%s cannot be written", mark);
 }
 
-static guestfs_h *
-launch (const char *disk, const char *appliance_dir, const char *cache_dir, LodgeFail *fail)
+guestfs_h *
+lodge_guest_disk_launch (const char *disk, bool read_only, const char *appliance_dir,
+                         const char *cache_dir, LodgeFail *fail)
 {
   guestfs_h *handle = guestfs_create ();
 
@@ -76,7 +77,9 @@ launch (const char *disk, const char *appliance_dir, const char *cache_dir, Lodg
       || guestfs_set_backend_setting (handle, "force_tcg", "1") < 0
       || guestfs_set_path (handle, appliance_dir) < 0
       || guestfs_set_cachedir (handle, cache_dir) < 0 || guestfs_set_smp (handle, SMP) < 0
-      || guestfs_add_drive_opts (handle, disk, GUESTFS_ADD_DRIVE_OPTS_FORMAT, FORMAT, -1) < 0
+      || guestfs_add_drive_opts (handle, disk, GUESTFS_ADD_DRIVE_OPTS_FORMAT, FORMAT,
+                                 GUESTFS_ADD_DRIVE_OPTS_READONLY, read_only ? 1 : 0, -1)
+             < 0
       || guestfs_launch (handle) < 0)
     {
       failed (handle, "The disk cannot be opened", fail);
@@ -166,7 +169,7 @@ guestfs_h *
 lodge_guest_disk_open (const char *disk, const char *appliance_dir, const char *cache_dir,
                        LodgeFail *fail)
 {
-  guestfs_h *handle = launch (disk, appliance_dir, cache_dir, fail);
+  guestfs_h *handle = lodge_guest_disk_launch (disk, false, appliance_dir, cache_dir, fail);
 
   if (handle == NULL || mount_root (handle, fail))
     return handle;

@@ -30,5 +30,14 @@ bool lodge_guest_disk_make_appliance (const char *dir, LodgeFail *fail);
 guestfs_h *lodge_guest_disk_open (const char *disk, const char *appliance_dir,
                                   const char *cache_dir, LodgeFail *fail);
 
+/**
+ * lodge_guest_disk_launch:
+ * @read_only: what is written is thrown away
+ *
+ * As lodge_guest_disk_open(), with nothing mounted.  To be closed with guestfs_close().
+ */
+guestfs_h *lodge_guest_disk_launch (const char *disk, bool read_only, const char *appliance_dir,
+                                    const char *cache_dir, LodgeFail *fail);
+
 /** Writes everything to the disk.  Also ends a handle that does not work any more. */
 bool lodge_guest_disk_close (guestfs_h *handle, LodgeFail *fail);

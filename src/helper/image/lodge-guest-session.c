@@ -18,8 +18,8 @@
 #include "lodge-status.h"
 
 #define DEFAULT_CACHE "/var/cache/lodge/guestfs"
-#define CACHE         "/cache"
-#define APPLIANCE     "/appliance"
+#define CACHE         LODGE_GUEST_CACHE
+#define APPLIANCE     LODGE_GUEST_APPLIANCE
 #define BINDS_MAX     16
 
 typedef struct
@@ -30,15 +30,21 @@ typedef struct
   char *appliance;
 } Session;
 
+void
+lodge_guest_session_set_environment (void)
+{
+  g_setenv ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", TRUE);
+  g_setenv ("TMPDIR", "/tmp", TRUE);
+  g_setenv ("HOME", "/tmp", TRUE);
+}
+
 static int
 serve_in_sandbox (gpointer data)
 {
   const Session *self = data;
   LodgeFail fail = { 0 };
 
-  g_setenv ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", TRUE);
-  g_setenv ("TMPDIR", "/tmp", TRUE);
-  g_setenv ("HOME", "/tmp", TRUE);
+  lodge_guest_session_set_environment ();
   guestfs_h *handle = lodge_guest_disk_open (self->disk, APPLIANCE, CACHE, &fail);
   if (handle == NULL)
     return lodge_status_fail (&fail);
@@ -51,19 +57,23 @@ serve_in_sandbox (gpointer data)
   return closed && served ? 0 : lodge_status_fail (&fail);
 }
 
-static bool
-prepare_cache (const LodgeRequest *request, Session *self, LodgeFail *fail)
+bool
+lodge_guest_session_prepare_cache (const LodgeRequest *request, char **out_cache,
+                                   char **out_appliance, LodgeFail *fail)
 {
   const char *dir = lodge_request_get (request, "cache");
+  g_autofree char *cache = g_build_filename (dir != NULL ? dir : DEFAULT_CACHE, "qemu", NULL);
+  g_autofree char *appliance
+      = g_build_filename (dir != NULL ? dir : DEFAULT_CACHE, "appliance", NULL);
 
-  if (dir == NULL)
-    dir = DEFAULT_CACHE;
-  self->cache = g_build_filename (dir, "qemu", NULL);
-  self->appliance = g_build_filename (dir, "appliance", NULL);
-  int status = lodge_io_make_dirs (self->cache, 0700);
+  int status = lodge_io_make_dirs (cache, 0700);
   if (status < 0)
-    return lodge_fail_errno (fail, status, "%s cannot be made", self->cache);
-  return lodge_guest_disk_make_appliance (self->appliance, fail);
+    return lodge_fail_errno (fail, status, "%s cannot be made", cache);
+  if (!lodge_guest_disk_make_appliance (appliance, fail))
+    return false;
+  *out_cache = g_steal_pointer (&cache);
+  *out_appliance = g_steal_pointer (&appliance);
+  return true;
 }
 
 /** Fills @binds with what the sandbox is to show; their number, or 0. */
@@ -118,7 +128,7 @@ lodge_guest_session_run (const LodgeRequest *request)
   else
     {
       lodge_status_notice ("Opening the disk of a stopped VM takes some seconds.");
-      if (prepare_cache (request, &session, &fail))
+      if (lodge_guest_session_prepare_cache (request, &session.cache, &session.appliance, &fail))
         sandbox.n_binds = list_binds (request, &session, binds, &fail);
     }
   if (sandbox.n_binds > 0)

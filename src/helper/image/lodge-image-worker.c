@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "lodge-build.h"
-#include "lodge-convert.h"
 #include "lodge-guest-session.h"
+#include "lodge-import.h"
 #include "lodge-status.h"
 #include "lodge/lodge-helper-protocol.h"
 
@@ -14,7 +14,7 @@ static const struct
   int (*run) (const LodgeRequest *request);
 } OPERATIONS[] = {
   { "build", lodge_build_run },
-  { "convert", lodge_convert_run },
+  { "import", lodge_import_run },
   { "files-guestfs", lodge_guest_session_run },
 };
 

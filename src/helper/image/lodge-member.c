@@ -7,11 +7,14 @@
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define METADATA_FILE    "metadata.yaml"
 #define METADATA_MAX     (1024 * 1024)
 #define TEMPLATES_DIR    "templates"
+#define TEMPLATE_MAX     (64 * 1024)
 #define ROOTFS_DIR       "rootfs"
+#define DISK_FILE        "rootfs.img"
 #define XATTR_SIZE_MAX   65536
 #define CAPABILITY_XATTR "security.capability"
 
@@ -56,39 +59,99 @@ below (const char *path, const char *directory)
   return path[length] == '/' ? path + length + 1 : NULL;
 }
 
-static LodgeLayout
-guess_layout (const char *path)
+static bool
+is_oci_name (const char *path)
 {
-  return strcmp (path, METADATA_FILE) == 0 || below (path, TEMPLATES_DIR) != NULL
-                 || below (path, ROOTFS_DIR) != NULL
-             ? LODGE_LAYOUT_UNIFIED
-             : LODGE_LAYOUT_PLAIN;
+  static const char *const NAMES[]
+      = { "oci-layout", "index.json", "manifest.json", "repositories" };
+  size_t digits = strspn (path, "0123456789abcdef");
+
+  for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+    if (strcmp (path, NAMES[i]) == 0)
+      return true;
+  return below (path, "blobs") != NULL
+         || (digits == 64
+             && (path[64] == '\0' || path[64] == '/' || strcmp (path + 64, ".json") == 0));
 }
 
 static bool
-check_metadata (struct archive_entry *entry, LodgeFail *fail)
+has_suffix (const char *path, const char *suffix)
+{
+  size_t length = strlen (path), suffix_length = strlen (suffix);
+  return length > suffix_length && strcasecmp (path + length - suffix_length, suffix) == 0;
+}
+
+/** What a first member of that name begins.  An OVA has its description first. */
+static LodgeLayout
+guess_layout (const char *path, bool metadata_only)
+{
+  if (metadata_only || strcmp (path, METADATA_FILE) == 0 || strcmp (path, DISK_FILE) == 0
+      || below (path, TEMPLATES_DIR) != NULL || below (path, ROOTFS_DIR) != NULL)
+    return LODGE_LAYOUT_UNIFIED;
+  if (is_oci_name (path))
+    return LODGE_LAYOUT_OCI;
+  return has_suffix (path, ".ovf") && strchr (path, '/') == NULL ? LODGE_LAYOUT_OVA
+                                                                 : LODGE_LAYOUT_PLAIN;
+}
+
+static bool
+check_metadata (struct archive_entry *entry, const char *name, LodgeFail *fail)
 {
   if (archive_entry_filetype (entry) != AE_IFREG || archive_entry_hardlink (entry) != NULL)
-    return lodge_fail (fail, "ImageInvalid", "metadata.yaml of the archive is not a plain file");
+    return lodge_fail (fail, "ImageInvalid", "%.200s of the archive is not a plain file", name);
   if (!archive_entry_size_is_set (entry) || archive_entry_size (entry) < 0
       || archive_entry_size (entry) > METADATA_MAX)
-    return lodge_fail (fail, "ImageInvalid", "metadata.yaml of the archive is larger than 1 MiB");
+    return lodge_fail (fail, "ImageInvalid", "%.200s of the archive is larger than 1 MiB", name);
+  return true;
+}
+
+bool
+lodge_member_is_template_name (const char *name)
+{
+  size_t length = strspn (name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "._-+@");
+  return length > 0 && length < 128 && name[length] == '\0' && *name != '.';
+}
+
+static bool
+place_template (struct archive_entry *entry, const char *name, LodgeMember *member, LodgeFail *fail)
+{
+  mode_t type = archive_entry_filetype (entry);
+  bool is_file = *name != '\0' && type == AE_IFREG && archive_entry_hardlink (entry) == NULL;
+
+  if (!is_file && (type != AE_IFDIR || archive_entry_hardlink (entry) != NULL))
+    return lodge_fail (fail, "ImageInvalid", "templates of the archive has more than plain files");
+  member->use = LODGE_MEMBER_SKIP;
+  if (!is_file)
+    return true;
+  if (!lodge_member_is_template_name (name) || !archive_entry_size_is_set (entry)
+      || archive_entry_size (entry) < 0 || archive_entry_size (entry) > TEMPLATE_MAX)
+    return lodge_fail (fail, "ImageInvalid",
+                       "A template of the archive has an odd name or is larger than 64 KiB");
+  member->use = LODGE_MEMBER_TEMPLATE;
+  memmove (member->path, name, strlen (name) + 1);
   return true;
 }
 
 static bool
-check_template (struct archive_entry *entry, const char *name, LodgeFail *fail)
+place_disk (struct archive_entry *entry, const LodgeMemberLimits *limits, LodgeMember *member,
+            LodgeFail *fail)
 {
-  mode_t type = archive_entry_filetype (entry);
-  bool good = *name == '\0' ? type == AE_IFDIR : type == AE_IFDIR || type == AE_IFREG;
-  if (good && archive_entry_hardlink (entry) == NULL)
-    return true;
-  return lodge_fail (fail, "ImageInvalid", "templates of the archive has more than plain files");
+  member->use = LODGE_MEMBER_DISK;
+  if (archive_entry_filetype (entry) != AE_IFREG || archive_entry_hardlink (entry) != NULL)
+    return lodge_fail (fail, "ImageInvalid", "%.200s of the archive is not a plain file",
+                       member->path);
+  la_int64_t size = archive_entry_size_is_set (entry) ? archive_entry_size (entry) : 0;
+  if (size < 0 || (uint64_t) size > limits->max_bytes)
+    return lodge_fail (fail, "ImageInvalid", "%.200s claims to be larger than the limit",
+                       member->path);
+  return true;
 }
 
 /** Decides by the place of a member in a unified archive; moves @path below rootfs/. */
 static bool
-place_unified (struct archive_entry *entry, LodgeMember *member, LodgeFail *fail)
+place_unified (struct archive_entry *entry, const LodgeMemberLimits *limits, LodgeMember *member,
+               LodgeFail *fail)
 {
   const char *inner = below (member->path, ROOTFS_DIR);
   const char *template = below (member->path, TEMPLATES_DIR);
@@ -96,13 +159,17 @@ place_unified (struct archive_entry *entry, LodgeMember *member, LodgeFail *fail
   if (strcmp (member->path, METADATA_FILE) == 0)
     {
       member->use = LODGE_MEMBER_METADATA;
-      return check_metadata (entry, fail);
+      return check_metadata (entry, METADATA_FILE, fail);
     }
   if (template != NULL)
-    {
-      member->use = LODGE_MEMBER_SKIP;
-      return check_template (entry, template, fail);
-    }
+    return place_template (entry, template, member, fail);
+  bool is_disk = strcmp (member->path, DISK_FILE) == 0;
+  if (limits->metadata_only && (inner != NULL || is_disk))
+    return lodge_fail (fail, "ImageInvalid",
+                       "The first of the two files is an image by itself\n"
+                       "A split image has its metadata in the first file, its root in the second.");
+  if (is_disk)
+    return place_disk (entry, limits, member, fail);
   if (inner == NULL)
     {
       member->use = LODGE_MEMBER_SKIP;
@@ -112,6 +179,54 @@ place_unified (struct archive_entry *entry, LodgeMember *member, LodgeFail *fail
     }
   memmove (member->path, inner, strlen (inner) + 1);
   return true;
+}
+
+/** A description, disks, and what signs them; all in the archive's own directory. */
+static bool
+place_ova (struct archive_entry *entry, const LodgeMemberLimits *limits, LodgeMember *member,
+           LodgeFail *fail)
+{
+  if (has_suffix (member->path, ".ovf"))
+    {
+      member->use = LODGE_MEMBER_METADATA;
+      return check_metadata (entry, member->path, fail);
+    }
+  if (archive_entry_filetype (entry) == AE_IFREG && strchr (member->path, '/') == NULL)
+    return place_disk (entry, limits, member, fail);
+  member->use = LODGE_MEMBER_SKIP;
+  return true;
+}
+
+/** Plain files and directories; the blobs are looked at later. */
+static bool
+place_oci (struct archive_entry *entry, LodgeMember *member, LodgeFail *fail)
+{
+  mode_t type = archive_entry_filetype (entry);
+
+  if (type == AE_IFREG || type == AE_IFDIR || *member->path == '\0')
+    return true;
+  /* docker save links layers that are the same. */
+  if (type == AE_IFLNK && has_suffix (member->path, "/layer.tar"))
+    return true;
+  return lodge_fail (fail, "ImageInvalid", "%.200s of the archive is not a plain file",
+                     member->path);
+}
+
+static bool
+place (struct archive_entry *entry, LodgeLayout layout, const LodgeMemberLimits *limits,
+       LodgeMember *member, LodgeFail *fail)
+{
+  switch (layout)
+    {
+    case LODGE_LAYOUT_UNIFIED:
+      return place_unified (entry, limits, member, fail);
+    case LODGE_LAYOUT_OVA:
+      return place_ova (entry, limits, member, fail);
+    case LODGE_LAYOUT_OCI:
+      return place_oci (entry, member, fail);
+    default:
+      return true;
+    }
 }
 
 /** A hard link's target goes through all that its name goes through. */
@@ -192,8 +307,8 @@ lodge_member_examine (struct archive_entry *entry, LodgeLayout *layout,
                                 sizeof out_member->path, fail))
     return false;
   if (*layout == LODGE_LAYOUT_UNKNOWN && *out_member->path != '\0')
-    *layout = guess_layout (out_member->path);
-  if (*layout == LODGE_LAYOUT_UNIFIED && !place_unified (entry, out_member, fail))
+    *layout = guess_layout (out_member->path, limits->metadata_only);
+  if (!place (entry, *layout, limits, out_member, fail))
     return false;
   if (out_member->use != LODGE_MEMBER_EXTRACT)
     return true;

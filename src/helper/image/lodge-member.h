@@ -16,13 +16,17 @@ typedef enum
 {
   LODGE_LAYOUT_UNKNOWN,
   LODGE_LAYOUT_PLAIN,   /* members are below "/" */
-  LODGE_LAYOUT_UNIFIED, /* metadata.yaml, templates/, rootfs/ */
+  LODGE_LAYOUT_UNIFIED, /* metadata.yaml, templates/, rootfs/ or rootfs.img */
+  LODGE_LAYOUT_OVA,     /* a description of a machine, and its disks */
+  LODGE_LAYOUT_OCI,     /* an index, and blobs */
 } LodgeLayout;
 
 typedef enum
 {
   LODGE_MEMBER_EXTRACT,  /* `path` is where, below the root; "" is the root itself */
-  LODGE_MEMBER_METADATA, /* metadata.yaml */
+  LODGE_MEMBER_METADATA, /* metadata.yaml, or the description in an OVA */
+  LODGE_MEMBER_TEMPLATE, /* `path` is its name below templates/ */
+  LODGE_MEMBER_DISK,     /* `path` is its name */
   LODGE_MEMBER_SKIP,     /* nothing that an instance needs */
   LODGE_MEMBER_DEVICE,   /* a device node or a socket: dropped, and counted */
 } LodgeMemberUse;
@@ -32,6 +36,7 @@ typedef struct
 {
   uint32_t ids;       /* uids and gids from here on are refused */
   uint64_t max_bytes; /* of one file */
+  bool metadata_only; /* the first of a split image's two files: no root in it */
 } LodgeMemberLimits;
 
 typedef struct
@@ -60,6 +65,9 @@ bool lodge_member_clean_path (const char *raw, char *out_path, size_t size, Lodg
 bool lodge_member_examine (struct archive_entry *entry, LodgeLayout *layout,
                            const LodgeMemberLimits *limits, LodgeMember *out_member,
                            LodgeFail *fail);
+
+/** Whether @name may be that of a template: nothing that needs thought as a file name. */
+bool lodge_member_is_template_name (const char *name);
 
 /**
  * lodge_member_sanitize:

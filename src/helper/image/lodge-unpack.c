@@ -1,84 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * lodge-unpack: makes a container's root file system of an archive.
- *
- *   op=unpack
- *   fd.input     the archive, a regular file
- *   fd.staging   an empty directory; gets rootfs/
- *   max-bytes=   what it may unpack to
- *
- * Results: fingerprint, size, architecture, description, property.<name>.
- *
- * It runs in namespaces in which there is nothing but the staging directory, as an uid that is
- * nobody on the host.
- */
+/* Steps of an import that libarchive does: in a root in which there is nothing but the staging
+ * directory. */
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
-#include <glib.h>
 #include <locale.h>
-#include <string.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lodge-extract.h"
-#include "lodge-request.h"
+#include "lodge-import-private.h"
+#include "lodge-io.h"
+#include "lodge-oci.h"
 #include "lodge-sandbox.h"
 #include "lodge-status.h"
-#include "lodge/lodge-helper-protocol.h"
-
-#define ROOTFS      "/rootfs" /* in the staging directory, which becomes the root */
-#define DEFAULT_MAX (64ll << 30)
-#define MAX_MEMBERS (4u << 20)
-
-/* Where the host mounts something in each container. */
-static const char *const MOUNT_POINTS[] = { "dev", "proc", "sys", "run", "tmp", "etc" };
-
-static const char *const INIT_PROGRAMS[]
-    = { "sbin/init", "usr/sbin/init", "init", "lib/systemd/systemd", "usr/lib/systemd/systemd" };
-
-typedef struct
-{
-  int input_fd;
-  uint64_t max_bytes;
-} Unpack;
-
-static bool
-exists (const char *path)
-{
-  struct stat st;
-  return lstat (path, &st) == 0;
-}
-
-/** In the root file system. */
-static bool
-check_system (LodgeFacts *facts, LodgeFail *fail)
-{
-  if (!exists ("usr") && !exists ("bin"))
-    return lodge_fail (fail, "ImageInvalid", "The archive does not hold a root file system");
-  for (gsize i = 0; i < G_N_ELEMENTS (INIT_PROGRAMS); i++)
-    facts->has_init = facts->has_init || exists (INIT_PROGRAMS[i]);
-  if (!facts->has_init)
-    lodge_status_notice ("The image has no init program: its instances will not start.");
-  for (gsize i = 0; i < G_N_ELEMENTS (MOUNT_POINTS); i++)
-    if (mkdir (MOUNT_POINTS[i], 0755) < 0 && errno != EEXIST)
-      return lodge_fail_errno (fail, errno, "/%s of the image cannot be made", MOUNT_POINTS[i]);
-  return true;
-}
-
-static uint64_t
-count_bytes (void)
-{
-  char *const roots[] = { (char *) ".", NULL };
-  uint64_t bytes = 0;
-  FTS *fts = fts_open (roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-  for (FTSENT *entry = fts != NULL ? fts_read (fts) : NULL; entry != NULL; entry = fts_read (fts))
-    if (entry->fts_info != FTS_DP && entry->fts_info != FTS_NS)
-      bytes += (uint64_t) entry->fts_statp->st_blocks * 512;
-  if (fts != NULL)
-    fts_close (fts);
-  return bytes;
-}
+#include "lodge-tree.h"
 
 static void
 report (const LodgeExtractResult *result)
@@ -90,76 +25,103 @@ report (const LodgeExtractResult *result)
   if (result->incomplete > 0)
     lodge_status_notice ("%" G_GUINT64_FORMAT " files of the image lack some of their attributes.",
                          result->incomplete);
-  lodge_status_result ("fingerprint", "%s", result->fingerprint);
-  lodge_status_result ("size", "%" G_GUINT64_FORMAT, count_bytes ());
-  lodge_facts_report (&result->facts);
+  if (result->other_disks > 0)
+    lodge_status_notice ("The machine has more than one disk; only the first was imported.");
+}
+
+/** Directories that the archive turned out not to need are in the way of what comes next. */
+static bool
+drop_unused (int staging_fd, const LodgeExtractResult *result, LodgeFail *fail)
+{
+  if (result->layout == LODGE_LAYOUT_OCI)
+    return renameat (staging_fd, LODGE_IMPORT_ROOTFS, staging_fd, LODGE_IMPORT_OCI) == 0
+           || lodge_fail_errno (fail, errno, "The image cannot be unpacked");
+  if (result->has_root && result->has_disk)
+    return lodge_fail (fail, "ImageInvalid", "The archive has a root file system and a disk");
+  if (!result->has_root)
+    unlinkat (staging_fd, LODGE_IMPORT_ROOTFS, AT_REMOVEDIR);
+  return true;
+}
+
+static bool
+unpack (const LodgeImportStep *step, int staging_fd, LodgeFail *fail)
+{
+  LodgeExtractResult result = { .facts = step->found->facts };
+  const LodgeExtract extract = { .fd = step->input,
+                                 .limits = { .ids = LODGE_SANDBOX_IDMAP_COUNT,
+                                             .max_bytes = step->max_bytes,
+                                             .metadata_only = step->metadata_only },
+                                 .max_total = step->max_bytes,
+                                 .max_members = LODGE_IMPORT_MEMBERS_MAX,
+                                 .target = "/" LODGE_IMPORT_ROOTFS,
+                                 .side_fd = staging_fd };
+
+  if (mkdir ("/" LODGE_IMPORT_ROOTFS, 0755) < 0 && errno != EEXIST)
+    return lodge_fail_errno (fail, errno, "The staging directory cannot be used");
+  if (!lodge_extract_run (&extract, &result, fail) || !drop_unused (staging_fd, &result, fail))
+    return false;
+  bool is_tree = result.has_root && result.layout != LODGE_LAYOUT_OCI;
+  if (is_tree && !lodge_tree_finish (&result.facts, &step->found->size, fail))
+    return false;
+  if (!result.has_root && !result.has_disk && !step->metadata_only)
+    return lodge_fail (
+        fail, "ImageInvalid",
+        result.layout == LODGE_LAYOUT_UNIFIED
+            ? "The archive has metadata only\nIt is the first of a split image's two "
+              "files: give both."
+            : "The archive has neither a root file system nor a disk");
+  report (&result);
+  step->found->facts = result.facts;
+  step->found->layout = result.layout;
+  step->found->has_root = result.has_root;
+  step->found->has_disk = result.has_disk;
+  return true;
 }
 
 static int
-unpack_in_sandbox (gpointer data)
+in_staging (const LodgeImportStep *step,
+            bool (*func) (const LodgeImportStep *step, int staging_fd, LodgeFail *fail))
 {
-  const Unpack *unpack = data;
   LodgeFail fail = { 0 };
-  LodgeExtractResult result = { 0 };
-  const LodgeExtract extract
-      = { .fd = unpack->input_fd,
-          .limits = { .ids = LODGE_SANDBOX_IDMAP_COUNT, .max_bytes = unpack->max_bytes },
-          .max_total = unpack->max_bytes,
-          .max_members = MAX_MEMBERS,
-          .target = ROOTFS };
 
-  if (chroot (LODGE_SANDBOX_STAGING) < 0 || chdir ("/") < 0 || mkdir (ROOTFS, 0755) < 0)
+  lodge_import_limit_memory (step);
+  /* Names in archives are UTF-8 and stay what they are. */
+  setlocale (LC_CTYPE, "C.UTF-8");
+  if (chroot (LODGE_SANDBOX_STAGING) < 0 || chdir ("/") < 0)
     {
       lodge_fail_errno (&fail, errno, "The staging directory cannot be used");
       return lodge_status_fail (&fail);
     }
-  if (!lodge_extract_run (&extract, &result, &fail) || !check_system (&result.facts, &fail))
-    return lodge_status_fail (&fail);
-  report (&result);
-  return 0;
-}
-
-static int
-unpack_image (const LodgeRequest *request)
-{
-  LodgeFail fail = { 0 };
-  LodgeSandbox sandbox = { .idmap_base = LODGE_SANDBOX_IDMAP_BASE,
-                           .idmap_count = LODGE_SANDBOX_IDMAP_COUNT,
-                           .staging_fd = lodge_request_get_fd (request, "staging") };
-  Unpack unpack = { .input_fd = lodge_request_get_fd (request, "input") };
-  long long max_bytes = DEFAULT_MAX;
-  int status = 1;
-
-  if (lodge_request_get (request, "max-bytes") != NULL)
-    lodge_request_get_number (request, "max-bytes", 1, INT64_MAX, &max_bytes, NULL);
-  unpack.max_bytes = (uint64_t) max_bytes;
-  if (sandbox.staging_fd < 0 || unpack.input_fd < 0)
-    lodge_fail (&fail, "InvalidArgument", "There is nothing to unpack, or nowhere to do it");
-  else if (lodge_sandbox_run (&sandbox, unpack_in_sandbox, &unpack, &status, &fail) && status > 1)
-    lodge_fail (&fail, "HelperFailed", "Unpacking was ended by signal %d", status - 128);
-  if (fail.nick != NULL)
-    return lodge_status_fail (&fail);
-  if (status == 0)
-    lodge_status_done ();
-  return status;
+  LODGE_AUTOFD staging_fd = open ("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return func (step, staging_fd, &fail) ? 0 : lodge_status_fail (&fail);
 }
 
 int
-main (void)
+lodge_import_unpack (gpointer step)
 {
-  LodgeRequest request;
-  LodgeFail fail = { 0 };
+  return in_staging (step, unpack);
+}
 
-  /* Names in archives are UTF-8 and stay what they are. */
-  setlocale (LC_CTYPE, "C.UTF-8");
-  if (!lodge_request_read (&request, LODGE_HELPER_REQUEST_FD, &fail)
-      || !lodge_request_apply_limits (&request, &fail))
-    return lodge_status_fail (&fail);
-  const char *op = lodge_request_get (&request, "op");
-  if (op == NULL || strcmp (op, "unpack") != 0)
-    {
-      lodge_fail (&fail, "InvalidArgument", "lodge-unpack has no such operation");
-      return lodge_status_fail (&fail);
-    }
-  return unpack_image (&request);
+static bool
+apply_layers (const LodgeImportStep *step, int staging_fd, LodgeFail *fail)
+{
+  const LodgeOci oci = { .dir = "/" LODGE_IMPORT_OCI,
+                         .target = "/" LODGE_IMPORT_ROOTFS,
+                         .ids = LODGE_SANDBOX_IDMAP_COUNT,
+                         .max_bytes = step->max_bytes,
+                         .max_members = LODGE_IMPORT_MEMBERS_MAX };
+  LodgeFacts facts = step->found->facts;
+
+  if (!lodge_oci_unpack (&oci, &facts, fail) || chdir ("/" LODGE_IMPORT_ROOTFS) < 0
+      || !lodge_tree_finish (&facts, &step->found->size, fail))
+    return fail->nick == NULL ? lodge_fail_errno (fail, errno, "The layers cannot be applied")
+                              : false;
+  step->found->facts = facts;
+  return true;
+}
+
+int
+lodge_import_oci (gpointer step)
+{
+  return in_staging (step, apply_layers);
 }

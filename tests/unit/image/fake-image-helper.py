@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Stands in for lodge-image-worker and lodge-unpack: does what the file "behaviour" beside it says,
+"""Stands in for lodge-image-worker: does what the file "behaviour" beside it says,
 and appends a line to the file "runs" each time."""
 import hashlib
 import os
@@ -27,11 +27,16 @@ def say(line):
 
 
 def make():
-    is_vm = request.get("kind") == "vm" or request["op"] == "convert"
+    is_vm = request.get("kind") == "vm"
     seed = request.get("suite", "import")
     if "fd.input" in request:
         with os.fdopen(int(request["fd.input"]), "rb") as source:
             seed = source.read().decode(errors="replace")
+        is_vm = seed.startswith("QFI")
+        if "fd.root" in request:
+            with os.fdopen(int(request["fd.root"]), "rb") as source:
+                seed += " and " + source.read().decode(errors="replace")
+        say("result kind " + ("vm" if is_vm else "container"))
     if is_vm:
         with open(staging + "/disk.qcow2", "w") as disk:
             disk.write(seed)

@@ -58,39 +58,58 @@ test_long_path (void)
 static void
 test_metadata (void)
 {
-  static const char text[] = "architecture: \"aarch64\"\r\n"
+  static const char text[] = "architecture: \"arm64\"\r\n"
                              "creation_date: 1\n"
-                             "properties:\n"
-                             "  os: Testix\n"
-                             "  description: 'A \x1b[31mred one'\n"
-                             "  hook: /bin/sh\n"
+                             "properties: {os: Testix, description: \"A \\e[31mred one\"}\n"
                              "templates:\n"
-                             "  os: not this\n"
+                             "  /etc/hostname:\n"
+                             "    when: [create, copy]\n"
+                             "    os: not this\n"
                              "release: nor this\n";
   LodgeFacts facts = { 0 };
+  LodgeFail fail = { 0 };
 
-  lodge_facts_take_metadata (&facts, text, sizeof text - 1);
+  g_assert_true (lodge_facts_take_metadata (&facts, text, sizeof text - 1, &fail));
   g_assert_cmpstr (facts.architecture, ==, "aarch64");
   g_assert_cmpstr (facts.os, ==, "Testix");
   g_assert_cmpstr (facts.description, ==, "A ?[31mred one");
   g_assert_cmpstr (facts.release, ==, "");
 }
 
+/* What is no sound document is refused; fields that are not there or of another type are not. */
 static void
 test_metadata_odd (void)
 {
   g_autofree char *huge = g_strnfill (100000, 'x');
-  g_autofree char *line = g_strconcat ("architecture:", huge, NULL);
-  static const char *const texts[] = { "", "\n\n\n", ":", "properties:", "architecture", "  :  :" };
+  g_autofree char *line = g_strconcat ("architecture: ", huge, NULL);
+  g_autofree char *deep = g_strnfill (100000, '[');
+  const char *const refused[] = { "a: [",       "a: b: c", "&a [*a]",           "a: &b c\nd: *b\n",
+                                  "- {[x]: y}", deep,      "a: b\n---\nc: d\n", "just text",
+                                  "\tx",        "a: \x01" };
+  static const char *const accepted[] = { "",
+                                          "\n\n\n",
+                                          "properties:",
+                                          "architecture: [x, y]",
+                                          "architecture: {a: b}",
+                                          "properties: text",
+                                          "- architecture",
+                                          "properties: {os: [x]}" };
+  LodgeFail fail = { 0 };
 
-  for (gsize i = 0; i < G_N_ELEMENTS (texts); i++)
+  for (gsize i = 0; i < G_N_ELEMENTS (refused); i++)
     {
       LodgeFacts facts = { 0 };
-      lodge_facts_take_metadata (&facts, texts[i], strlen (texts[i]));
+      g_assert_false (lodge_facts_take_metadata (&facts, refused[i], strlen (refused[i]), &fail));
+      g_assert_cmpstr (fail.nick, ==, "ImageInvalid");
+    }
+  for (gsize i = 0; i < G_N_ELEMENTS (accepted); i++)
+    {
+      LodgeFacts facts = { 0 };
+      g_assert_true (lodge_facts_take_metadata (&facts, accepted[i], strlen (accepted[i]), &fail));
       g_assert_cmpstr (facts.architecture, ==, "");
     }
   LodgeFacts facts = { 0 };
-  lodge_facts_take_metadata (&facts, line, strlen (line));
+  g_assert_true (lodge_facts_take_metadata (&facts, line, strlen (line), &fail));
   g_assert_cmpuint (strlen (facts.architecture), ==, sizeof facts.architecture - 1);
 }
 

@@ -137,7 +137,7 @@ close_images (Fixture *f)
 static void
 set_up (Fixture *f, gconstpointer data)
 {
-  static const char *const helpers[] = { "lodge-image-worker", "lodge-unpack" };
+  static const char *const helpers[] = { "lodge-image-worker" };
   g_autofree char *fake = g_test_build_filename (G_TEST_DIST, "fake-image-helper.py", NULL);
   g_autofree char *script = NULL;
   gsize size;
@@ -249,8 +249,10 @@ import_text (Fixture *f, Call *call, const char *text, const char *const *aliase
   g_auto (LodgeFd) fd = open (path, O_RDONLY | O_CLOEXEC);
   call->fixture = f;
   call->is_import = TRUE;
-  lodge_image_store_import_async (f->images, fd, aliases, description, staging, on_progress,
-                                  on_notice, f, NULL, on_done, call);
+  const LodgeImageImport what
+      = { .fds = &fd, .n_fds = 1, .aliases = aliases, .description = description };
+  lodge_image_store_import_async (f->images, &what, staging, on_progress, on_notice, f, NULL,
+                                  on_done, call);
   wait_for (call);
   g_assert_cmpint (g_rmdir (staging), ==, 0); /* nothing is left in it */
 }
@@ -478,6 +480,43 @@ test_import (Fixture *f, gconstpointer data)
 }
 
 static void
+test_import_split (Fixture *f, gconstpointer data)
+{
+  static const char other[] = "00000000000000000000000000000000"
+                              "00000000000000000000000000000000";
+  g_autofree char *metadata = g_build_filename (f->dir, "metadata", NULL);
+  g_autofree char *root = g_build_filename (f->dir, "root", NULL);
+  g_autofree char *staging = g_build_filename (f->dir, "staging", "split", NULL);
+  g_auto (Call) call = { .fixture = f, .is_import = TRUE };
+  g_auto (Call) wrong = { .fixture = f, .is_import = TRUE };
+
+  g_assert_true (g_file_set_contents (metadata, "meta", -1, NULL));
+  g_assert_true (g_file_set_contents (root, "root", -1, NULL));
+  g_assert_cmpint (g_mkdir_with_parents (staging, 0700), ==, 0);
+  const int fds[] = { open (metadata, O_RDONLY | O_CLOEXEC), open (root, O_RDONLY | O_CLOEXEC) };
+  LodgeImageImport what = { .fds = fds, .n_fds = 2, .source = "images:x" };
+  lodge_image_store_import_async (f->images, &what, staging, NULL, NULL, NULL, NULL, on_done,
+                                  &call);
+  wait_for (&call);
+  g_assert_no_error (call.error);
+  const LodgeImage *image = lodge_image_store_get (f->images, call.fingerprint);
+  g_assert_cmpstr (image->description, ==, "Made of meta and root");
+  g_assert_cmpstr (image->source, ==, "images:x");
+
+  /* Not what the caller was promised: nothing of it stays. */
+  what.fingerprint = other;
+  lseek (fds[0], 0, SEEK_SET);
+  lseek (fds[1], 0, SEEK_SET);
+  lodge_image_store_import_async (f->images, &what, staging, NULL, NULL, NULL, NULL, on_done,
+                                  &wrong);
+  wait_for (&wrong);
+  g_assert_error (wrong.error, LODGE_ERROR, LODGE_ERROR_IMAGE_INVALID);
+  g_assert_cmpint (g_rmdir (staging), ==, 0);
+  close (fds[0]);
+  close (fds[1]);
+}
+
+static void
 test_import_refused (Fixture *f, gconstpointer data)
 {
   static const char *const bad[] = { "../up", NULL };
@@ -489,8 +528,10 @@ test_import_refused (Fixture *f, gconstpointer data)
   g_assert_nonnull (alias.error);
   g_assert_cmpint (pipe (pipe_fds), ==, 0);
   fifo.is_import = TRUE;
-  lodge_image_store_import_async (f->images, pipe_fds[0], NULL, NULL, staging, NULL, NULL, NULL,
-                                  NULL, on_done, &fifo);
+  /* Nothing can be read from that end. */
+  const LodgeImageImport what = { .fds = &pipe_fds[1], .n_fds = 1 };
+  lodge_image_store_import_async (f->images, &what, staging, NULL, NULL, NULL, NULL, on_done,
+                                  &fifo);
   wait_for (&fifo);
   g_assert_error (fifo.error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT);
   close (pipe_fds[0]);
@@ -632,6 +673,7 @@ main (int argc, char **argv)
   TEST (failures);
   TEST (rebuild);
   TEST (import);
+  TEST (import_split);
   TEST (import_refused);
   TEST (aliases);
   TEST (delete);

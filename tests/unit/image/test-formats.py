@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Images of other formats and of more than one part: squashfs, split, OVA, OCI; whole and hostile.
+
+    test-formats.py RUN-HELPER LODGE-IMAGE-WORKER
+
+TAP on stdout.  Needs root.
+"""
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
+
+from imagelib import (CANARY, INPUT, MIB, STAGING, WORK, accepted, case, disk_of, main, member, patch,
+                      path, put, qcow2, refused, run, tar)
+
+
+def squashfs(*options, tree=None):
+    """Of a small system, made as root."""
+    if tree is None:
+        tree = os.path.join(WORK, "tree")
+        shutil.rmtree(tree, ignore_errors=True)
+        os.makedirs(os.path.join(tree, "usr/bin"))
+        os.makedirs(os.path.join(tree, "etc"))
+        os.symlink("usr/bin", os.path.join(tree, "sbin"))
+        for name, text in (("usr/bin/init", "x"), ("etc/hostname", "boxed\n"),
+                           ("etc/os-release", 'ID=testix\nVERSION_ID="3"\nPRETTY_NAME="Testix 3"\n')):
+            with open(os.path.join(tree, name), "w", encoding="ascii") as file:
+                file.write(text)
+    if os.path.lexists(INPUT):
+        os.unlink(INPUT)
+    subprocess.run(["mksquashfs", tree, INPUT, "-noappend", "-nopad", "-quiet", "-no-progress",
+                    *options],
+                   check=True, capture_output=True)
+    return tree
+
+
+@case
+def squashfs_is_unpacked():
+    squashfs("-p", "home d 700 1000 1000", "-p", "usr/bin/su f 4755 0 0 echo x")
+    result = accepted(run())
+    assert result.value("kind") == "container" and result.value("description") == "Testix 3"
+    assert result.value("property.hostname") == "boxed" and result.value("property.release") == "3"
+    assert os.lstat(path("home")).st_uid == 1000 and os.listdir(STAGING) == ["rootfs"]
+    assert stat.S_IMODE(os.lstat(path("usr/bin/su")).st_mode) == 0o4755
+
+
+@case
+def t20_hostile_squashfs():
+    squashfs("-p", "dev d 755 0 0", "-p", "dev/sda b 660 0 6 8 0", "-p", "dev/null c 666 0 0 1 3")
+    accepted(run())
+    assert os.listdir(path("dev")) == []
+    for number in (65536, (1 << 32) - 1):
+        squashfs("-p", f"etc/x f 644 {number} 0 echo x")
+        refused(run())
+    tree = squashfs()
+    os.setxattr(os.path.join(tree, "etc"), "trusted.overlay.opaque", b"y")
+    os.setxattr(os.path.join(tree, "etc"), "user.mine", b"kept")
+    squashfs(tree=tree)
+    accepted(run())
+    assert os.listxattr(path("etc")) == ["user.mine"]
+    squashfs("-p", f"usr/zeros f 644 0 0 head -c {256 * MIB} /dev/zero")
+    assert not run(f"max-bytes={32 * MIB}").ok
+    squashfs()
+    with open(INPUT, "rb") as file:
+        good = file.read()
+    for length in (4, 95, 96, 200, len(good) // 2):
+        put(good[:length])
+        refused(run())
+    for offset in range(0, 96, 4):
+        put(good)
+        patch(offset, b"\xff\xff\xff\x7f")
+        result = run()
+        assert result.seconds < 20 and (result.ok or result.error()[0]), offset
+
+
+METADATA = ("architecture: x86_64\ncreation_date: 1\nproperties:\n  os: Testix\n  serial: '7'\n"
+            "templates:\n  /etc/hostname:\n    when: [create]\n    template: hostname.tpl\n")
+
+
+def metadata_archive(*members, content=METADATA):
+    return tar(member("metadata.yaml", content=content), member("templates", tarfile.DIRTYPE),
+               member("templates/hostname.tpl", content="{{ container.name }}\n"), *members,
+               system=False)
+
+
+def split(root, metadata=None):
+    """Imports METADATA and the bytes or file ROOT."""
+    put(metadata or metadata_archive())
+    second = os.path.join(WORK, "second")
+    with open(second, "wb") as file:
+        file.write(root)
+    return run(f"fd.root={second}:r")
+
+
+@case
+def split_images():
+    packed = gzip.compress(tar())
+    squashfs()
+    with open(INPUT, "rb") as file:
+        squashed = file.read()
+    qcow2()
+    with open(INPUT, "rb") as file:
+        disk = file.read()
+    for root, kind in ((packed, "container"), (squashed, "container"), (disk, "vm")):
+        result = accepted(split(root))
+        assert result.value("kind") == kind and result.value("property.os") == "Testix"
+        assert result.value("property.serial") == "7"
+        with open(INPUT, "rb") as file:
+            both = hashlib.sha256(file.read() + root).hexdigest()
+        assert result.value("fingerprint") == both
+        content = "disk.qcow2" if kind == "vm" else "rootfs"
+        assert sorted(os.listdir(STAGING)) == sorted([content, "metadata.yaml", "templates"])
+    assert "give both" in run().error()[1]  # the metadata alone
+    refused(split(packed, metadata=tar(unified=True)))
+    refused(split(packed, metadata=disk))
+    refused(split(b"hello"))
+
+
+@case
+def unified_image_of_a_vm():
+    qcow2()
+    with open(INPUT, "rb") as file:
+        disk = file.read()
+    put(gzip.compress(metadata_archive(member("rootfs.img", content=disk))))
+    result = accepted(run())
+    assert result.value("kind") == "vm" and result.value("virtual-size") == str(16 * MIB)
+    assert sorted(os.listdir(STAGING)) == ["disk.qcow2", "metadata.yaml", "templates"]
+    qcow2("-b", "/etc/passwd", "-F", "raw", "-u")
+    with open(INPUT, "rb") as file:
+        disk = file.read()
+    put(metadata_archive(member("rootfs.img", content=disk)))
+    assert "backing" in refused(run())
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE):
+        put(metadata_archive(member("rootfs.img", kind, "/etc/shadow")))
+        refused(run())
+    put(metadata_archive(member("rootfs.img", content="text"), member("rootfs.img", content="text")))
+    refused(run())
+
+
+@case
+def t06_hostile_metadata():
+    for content in ("a: [", "{" * 100000, "a: &x b\nc: *x", "\x01", "- - - - - - - - - - a", "text"):
+        refused(split(tar(), metadata=metadata_archive(content=content)))
+    refused(split(tar(), metadata=metadata_archive(content="#" * (1 << 20) + "\na: b")))
+    for name in ("templates/../x", "templates/a/b", "templates/.x", "templates/a b", "templates/-x" * 60):
+        refused(split(tar(), metadata=metadata_archive(member(name, content="x"))))
+    refused(split(tar(), metadata=metadata_archive(member("templates/big", content="x" * 65537))))
+    refused(split(tar(), metadata=metadata_archive(
+        *[member(f"templates/t{i}", content="x") for i in range(100)])))
+
+
+OVF = """<?xml version="1.0"?>
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
+ xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData"
+ xmlns:vmw="http://www.vmware.com/schema/ovf">
+ <References><File ovf:id="f2" ovf:href="data.vmdk"/><File ovf:id="f1" ovf:href="{disk}"/></References>
+ <DiskSection><Info/><Disk ovf:diskId="d2" ovf:fileRef="f2"/><Disk ovf:diskId="d1" ovf:fileRef="f1"/></DiskSection>
+ <VirtualSystem ovf:id="Shop"><VirtualHardwareSection>
+  <Item><rasd:ResourceType>3</rasd:ResourceType><rasd:VirtualQuantity>2</rasd:VirtualQuantity></Item>
+  <Item><rasd:AllocationUnits>byte * 2^20</rasd:AllocationUnits><rasd:ResourceType>4</rasd:ResourceType>
+   <rasd:VirtualQuantity>1536</rasd:VirtualQuantity></Item>
+  <Item><rasd:AddressOnParent>1</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/d2</rasd:HostResource>
+   <rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>
+  <Item><rasd:AddressOnParent>0</rasd:AddressOnParent><rasd:HostResource>ovf:/disk/d1</rasd:HostResource>
+   <rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>
+  <vmw:Config vmw:key="firmware" vmw:value="efi"/>
+ </VirtualHardwareSection></VirtualSystem></Envelope>"""
+
+
+def ova(description, *members):
+    return tar(member("shop.ovf", content=description), *members, system=False)
+
+
+@case
+def ova_is_imported():
+    disk_of("vmdk", "-o", "subformat=streamOptimized")
+    with open(INPUT, "rb") as file:
+        disk = file.read()
+    put(ova(OVF.format(disk="system.vmdk"), member("shop.mf", content="x"),
+            member("data.vmdk", content="not read"), member("system.vmdk", content=disk)))
+    result = accepted(run())
+    assert result.value("kind") == "vm" and os.listdir(STAGING) == ["disk.qcow2"]
+    assert result.value("description") == "Shop" and result.value("property.cpus") == "2"
+    assert result.value("property.memory") == str(1536 * MIB), result.lines
+    assert result.value("property.firmware") == "uefi"
+    assert any("more than one disk" in notice for notice in result.notices())
+
+
+@case
+def d_hostile_ova():
+    secret = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+    for description in ("", "<a", "<a/>", OVF.format(disk="../../etc/shadow"),
+                        OVF.format(disk="system.vmdk").replace("?>", "?>" + secret, 1),
+                        "<a>" * 100000, OVF.format(disk="")):
+        put(ova(description, member("system.vmdk", content="x" * 1000)))
+        refused(run())
+    put(ova(OVF.format(disk="system.vmdk")))
+    refused(run())
+    put(ova(OVF.format(disk="system.vmdk"), member("system.vmdk", tarfile.SYMTYPE, "/etc/shadow")))
+    refused(run())
+    put(ova(OVF.format(disk="system.vmdk"), member("system.vmdk", content="plain text")))
+    refused(run())
+
+
+def blob(blobs, data):
+    data = data if isinstance(data, bytes) else json.dumps(data).encode()
+    digest = hashlib.sha256(data).hexdigest()
+    blobs["blobs/sha256/" + digest] = data
+    return {"digest": "sha256:" + digest, "size": len(data)}
+
+
+def oci(*layers, change=None):
+    blobs = {}
+    config = blob(blobs, {"config": {"Entrypoint": ["/bin/app", "a b"], "Cmd": ["-x"]}})
+    manifest = {"config": config, "layers": [blob(blobs, layer) for layer in layers]}
+    arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "amd64")
+    index = {"manifests": [dict(blob(blobs, {"layers": []}), platform={"architecture": "none"}),
+                           dict(blob(blobs, manifest), platform={"architecture": arch, "os": "linux"})]}
+    blobs["index.json"] = json.dumps(index).encode()
+    blobs["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
+    if change is not None:
+        change(blobs)
+    return tar(*[member(name, content=data) for name, data in sorted(blobs.items())], system=False)
+
+
+@case
+def oci_image_is_applied():
+    first = tar(member("etc/old", content="x"), member("opt", tarfile.DIRTYPE), member("opt/a", content="a"),
+                member("var/turns", tarfile.DIRTYPE), member("var/turns/in", content="x"))
+    second = gzip.compress(tar(member("etc/.wh.old"), member("opt/.wh..wh..opq"), member("opt/b", content="b"),
+                               member("var/turns", content="a file now"), member("etc/new", content="y"),
+                               system=False))
+    put(oci(first, second))
+    result = accepted(run())
+    assert result.value("kind") == "container" and result.value("property.type") == "oci"
+    assert result.value("property.command") == "'/bin/app' 'a b' '-x'", result.lines
+    assert os.listdir(STAGING) == ["rootfs"] and os.listdir(path("opt")) == ["b"]
+    assert not os.path.exists(path("etc/old")) and os.path.exists(path("etc/new"))
+    assert os.path.isfile(path("var/turns"))
+    # What docker save writes.
+    layer = hashlib.sha256(first).hexdigest()
+    put(tar(member(f"{layer}/layer.tar", content=first), member("c.json", content='{"config": {}}'),
+            member("manifest.json", content=json.dumps([{"Config": "c.json", "Layers": [f"{layer}/layer.tar"]}])),
+            system=False))
+    accepted(run())
+    assert os.path.exists(path("etc/old"))
+
+
+@case
+def t_hostile_oci():
+    def replace(**files):
+        def change(blobs):
+            for name, data in files.items():
+                blobs[name.replace("_", ".")] = data
+        return change
+
+    def damage(blobs):
+        name = max((n for n in blobs if n.startswith("blobs/")), key=lambda n: len(blobs[n]))
+        blobs[name] = blobs[name][:-1] + b"x"
+
+    layer = tar()
+    for index in (b"", b"[" * 200000, b"{}", b"[]", b"null", b'{"manifests": 7}', b'{"manifests": []}',
+                  b'{"manifests": [{"digest": "sha256:../../../etc/shadow"}]}',
+                  b'{"manifests": [{"digest": "sha256:' + b"0" * 64 + b'"}]}'):
+        put(oci(layer, change=replace(index_json=index)))
+        refused(run())
+    put(oci(layer, change=damage))
+    assert "damaged" in refused(run())
+    put(oci())
+    refused(run())
+    for bad in (tar(member("../x", content="x")), tar(member("x", tarfile.SYMTYPE, "/etc"),
+                                                     member("x/.wh.passwd")),
+                tar(member("etc/.wh..")), tar(member("etc/.wh...")), b"no archive"):
+        put(oci(layer, bad))
+        refused(run())
+    # A whiteout through a link of a layer below.
+    put(oci(tar(member("way", tarfile.SYMTYPE, CANARY)), tar(member("way/.wh.file"), system=False)))
+    refused(run())
+    put(oci(tar(member("way", tarfile.SYMTYPE, CANARY)), tar(member("way/.wh..wh..opq"), system=False)))
+    run()
+    put(tar(member("manifest.json", content='[{"Config": "/etc/shadow", "Layers": ["../../etc/shadow"]}]'),
+            system=False))
+    refused(run())
+    put(tar(member("oci-layout", tarfile.SYMTYPE, "/etc/shadow"), system=False))
+    refused(run())
+
+
+@case
+def a_pipe_is_received():
+    put(tar())
+    expected = accepted(run()).value("fingerprint")
+    data = tar()
+    os.unlink(INPUT)
+    os.mkfifo(INPUT)
+    writer = threading.Thread(target=put, args=(data,))
+    writer.start()
+    result = accepted(run())
+    writer.join()
+    os.unlink(INPUT)
+    assert result.value("fingerprint") == expected and os.listdir(STAGING) == ["rootfs"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
