@@ -9,7 +9,6 @@ test has one moment in which the power goes, and a host that comes up with what 
 
 import atexit
 import hashlib
-import io
 import json
 import os
 import random
@@ -17,45 +16,17 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 
 import hostlib
 import powercut
+import tinyimage
 from hostlib import TESTBED, Failure, delete_all, equal, leftovers, lodge, rows, run, wait_for
 
 PREFIX = os.path.join(hostlib.DIR, "root")
 RECOVERY_SECONDS = 60
-# Of images; compressible data would not show that pages are missing.
-CONTENT = random.Random(1).randbytes(3 << 20)
 # How many moments within each act; 0: one within every second act, and one after each other.
 SEEDS = int(os.environ.get("LODGE_TEST_POWER_SEEDS", "0"))
-
-
-def rootfs(path, mark):
-    """The smallest thing that boots and can be looked into."""
-    with tarfile.open(path, "w") as archive:
-        def add(name, data=None, link=None, mode=0o755):
-            info = tarfile.TarInfo(name)
-            info.mode = mode
-            if link:
-                info.type, info.linkname = tarfile.SYMTYPE, link
-            elif data is None:
-                info.type = tarfile.DIRTYPE
-            else:
-                info.size = len(data)
-            archive.addfile(info, io.BytesIO(data) if data is not None else None)
-
-        for name in ("bin", "dev", "etc", "proc", "root", "run", "sbin", "srv", "sys", "tmp"):
-            add(name)
-        with open("/bin/busybox", "rb") as stream:
-            add("bin/busybox", stream.read())
-        for name in ("sh", "cat", "sync", "sleep", "sha256sum"):
-            add("bin/" + name, link="busybox")
-        add("sbin/init", b"#!/bin/sh\ntrap 'exit 0' TERM INT PWR\n"
-            b"while :; do /bin/busybox sleep 1; done\n")
-        add("etc/os-release", b"ID=testix\nPRETTY_NAME=Testix\n", mode=0o644)
-        add("srv/content", CONTENT + mark, mode=0o644)
 
 
 class World:
@@ -94,7 +65,7 @@ class World:
         self.disk.make()
         self.start()
         for mark in ("first", "second"):
-            rootfs(os.path.join(self.folder, mark), mark.encode())
+            tinyimage.rootfs(os.path.join(self.folder, mark), mark.encode())
         run(["qemu-img", "create", "-q", "-f", "qcow2", self.folder + "/blank", "8M"])
         lodge("image", "import", self.folder + "/first", "first")
         lodge("image", "import", self.folder + "/blank", "blank")
@@ -211,7 +182,7 @@ def check_contents(there, aliases, notes):
     for alias in sorted(aliases & {"first", "second"}):
         name = "p-check-" + alias
         lodge("launch", alias, name)
-        wanted = hashlib.sha256(CONTENT + alias.encode()).hexdigest()
+        wanted = hashlib.sha256(tinyimage.CONTENT + alias.encode()).hexdigest()
         equal(lodge("exec", name, "--", "sha256sum", "/srv/content").stdout.split()[0], wanted)
         equal(lodge("exec", name, "--", "/bin/busybox", "true").returncode, 0)
     for name, entry in there.items():

@@ -170,13 +170,26 @@ set_option (int fs, const char *key, const char *value, LodgeFail *fail)
   return lodge_fail_errno (fail, errno, "The overlay file system refuses its %s", key);
 }
 
+/* Where overlayfs cannot make its own directory in @work, it mounts the root read-only and says so
+ * to nobody. */
+static bool
+check_writable (int root, const char *work, const char *name, LodgeFail *fail)
+{
+  struct statvfs info;
+
+  if (fstatvfs (root, &info) == 0 && (info.f_flag & ST_RDONLY) == 0)
+    return true;
+  bool is_full = statvfs (work, &info) == 0 && (info.f_bavail == 0 || info.f_favail == 0);
+  return lodge_fail_errno (fail, is_full ? ENOSPC : EROFS, "Cannot mount the root of “%s”", name);
+}
+
 static int
 make_overlay (const LodgePlan *plan, const char *lower, unsigned attributes, LodgeFail *fail)
 {
   LODGE_AUTOFD fs = (int) syscall (SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+  LODGE_AUTOFD fd = -1;
   char upper[PATH_MAX];
   char work[PATH_MAX];
-  int fd;
 
   snprintf (upper, sizeof upper, "u%s", strrchr (plan->upper, '/'));
   snprintf (work, sizeof work, "u%s", strrchr (plan->work, '/'));
@@ -199,7 +212,9 @@ make_overlay (const LodgePlan *plan, const char *lower, unsigned attributes, Lod
   fd = (int) syscall (SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
   if (fd < 0)
     lodge_fail_errno (fail, errno, "Cannot mount the root of “%s”", plan->name);
-  return fd;
+  else if (!check_writable (fd, work, plan->name, fail))
+    return -1;
+  return lodge_io_steal (&fd);
 }
 
 static int

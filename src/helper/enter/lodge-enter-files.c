@@ -114,6 +114,18 @@ pivot (int mount_fd, const char *place, LodgeFail *fail)
   return true;
 }
 
+/* The client has its end already: it hears from the answers why there is nothing to be had. */
+static bool
+refuse_all (LodgeFilesServer *server, const LodgeFail *why)
+{
+  LodgeFail ignored = { 0 };
+
+  server->refusal = strcmp (why->nick, lodge_fail_nick_of_errno (ENOSPC)) == 0 ? ENOSPC : EIO;
+  if (drop_capabilities (&ignored))
+    lodge_files_serve (server, &ignored);
+  return false;
+}
+
 bool
 lodge_enter_files_offline (const LodgeRequest *request, LodgeFail *fail)
 {
@@ -130,7 +142,7 @@ lodge_enter_files_offline (const LodgeRequest *request, LodgeFail *fail)
   server.ids = plan.count;
   root = lodge_rootfs_make (&plan, LODGE_ROOTFS_PLAIN, fail);
   if (root < 0 || !pivot (root, plan.source ? plan.source : plan.upper, fail))
-    return false;
+    return refuse_all (&server, fail);
   lodge_io_close (&root);
   return serve_root (&server, fail);
 }

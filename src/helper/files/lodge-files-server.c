@@ -327,7 +327,7 @@ serve_one (const LodgeFilesServer *server)
   if (r <= 0)
     return r;
   if (error == 0)
-    error = perform (server, &call, &reply);
+    error = server->refusal != 0 ? -server->refusal : perform (server, &call, &reply);
   lodge_io_close (&call.fd);
   r = error < 0 ? send_error (server, &call, error) : send_reply (server, &reply);
   /* A peer that has gone has ended the session. */

@@ -12,6 +12,7 @@ typedef struct
   int root;     /* the directory that "/" is; nothing leads out of it */
   int self;     /* /proc/self/fd of the host, opened before any namespace was entered */
   uint32_t ids; /* uids and gids from here on are refused; UINT32_MAX: the kernel decides */
+  int refusal;  /* an errno value that is the answer to each request; 0: they are served */
 } LodgeFilesServer;
 
 /**
