@@ -16,6 +16,7 @@ MUTABLE = {
     ("", "signals"): "ids that GObject hands out when the class is made",
     ("", "properties"): "pspecs of a class, made once with it",
     ("src/base/lodge-error.c", "quark"): "the error domain, set once",
+    ("src/base/lodge-executor.c", "current"): "a key; what it stands for is each thread's own",
     ("src/base/lodge-failpoint.c", "lock"): "only in test builds",
     ("src/base/lodge-failpoint.c", "counts"): "only in test builds",
     ("src/virt/lodge-virt-loop.c", "loop"): "libvirt has one event loop a process",
