@@ -6,13 +6,6 @@
 
 #include "lodge-units.h"
 
-/*
- * Ids for containers: above what systemd gives to containers (0x00080000 … 0x6fffffff), below
- * 2^31, which some programs cannot handle; 4096 ranges.
- */
-#define IDMAP_FIRST 0x70000000u
-#define IDMAP_LAST  0x7fffffffu
-
 struct _LodgeRegistry
 {
   GHashTable *by_uuid; /* owns a reference */
@@ -183,7 +176,7 @@ is_delegated (LodgeRegistry *self, guint32 first, guint32 last)
 guint32
 lodge_registry_pick_idmap (LodgeRegistry *self, GError **error)
 {
-  for (guint64 base = IDMAP_FIRST; base + LODGE_IDMAP_COUNT - 1 <= IDMAP_LAST;
+  for (guint64 base = LODGE_IDMAP_FIRST; base + LODGE_IDMAP_COUNT - 1 <= LODGE_IDMAP_LAST;
        base += LODGE_IDMAP_COUNT)
     if (!g_hash_table_contains (self->idmaps, GUINT_TO_POINTER ((guint32) base))
         && !is_delegated (self, (guint32) base, (guint32) (base + LODGE_IDMAP_COUNT - 1)))

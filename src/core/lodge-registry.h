@@ -3,6 +3,7 @@
 
 #include "lodge-instance-private.h"
 #include "lodge-journal.h"
+#include "lodge/lodge-ids.h"
 
 G_BEGIN_DECLS
 
@@ -40,7 +41,6 @@ void lodge_registry_rename (LodgeRegistry *self, LodgeInstance *instance, const 
 
 /** A range of LODGE_IDMAP_COUNT ids that nobody has; 0 with LIMIT_EXCEEDED when none is left. */
 guint32 lodge_registry_pick_idmap (LodgeRegistry *self, GError **error);
-#define LODGE_IDMAP_COUNT 65536u
 
 /** The addresses that are given out: a set of char *.  (transfer full) */
 GHashTable *lodge_registry_addresses (LodgeRegistry *self);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "lodge-fail.h"
+#include "lodge/lodge-ids.h" /* LODGE_SANDBOX_IDMAP_BASE: where its ids are on the host */
 
 G_BEGIN_DECLS
 
@@ -16,11 +17,6 @@ G_BEGIN_DECLS
  * disk are those of the guest although no process of the host's root wrote them.
  */
 #define LODGE_SANDBOX_STAGING "/staging"
-
-/* Where the build's ids live on the host: above what useradd, subuid ranges and systemd's dynamic
- * ranges give out, below 2^31. */
-#define LODGE_SANDBOX_IDMAP_BASE  1879048192u
-#define LODGE_SANDBOX_IDMAP_COUNT 65536u
 
 /** A file or directory of the host that the sandbox sees, id-mapped: its root owns what the host's
  * root owns. */

@@ -162,6 +162,29 @@ test_idmaps (Fixture *f, gconstpointer data)
     }
 }
 
+/* What the image helpers run has ids of its own, down to the last container that fits. */
+static void
+test_idmaps_of_sandbox (Fixture *f, gconstpointer data)
+{
+  guint32 base, sandbox_last = LODGE_SANDBOX_IDMAP_BASE + LODGE_SANDBOX_IDMAP_COUNT - 1;
+  g_autoptr (GError) error = NULL;
+  guint n_ranges = 0;
+
+  while ((base = lodge_registry_pick_idmap (f->registry, &error)) != 0)
+    {
+      g_autofree char *uuid = g_uuid_string_random ();
+      g_autoptr (LodgeInstance) instance = make (uuid, uuid);
+
+      g_assert_true (base > sandbox_last
+                     || base + LODGE_IDMAP_COUNT - 1 < LODGE_SANDBOX_IDMAP_BASE);
+      instance->idmap_base = base;
+      lodge_registry_add (f->registry, instance);
+      n_ranges++;
+    }
+  g_assert_error (error, LODGE_ERROR, LODGE_ERROR_LIMIT_EXCEEDED);
+  g_assert_cmpuint (n_ranges, >, 1000);
+}
+
 /* A foreign VM and a container may have one name: each is found, by UUID at the least. */
 static void
 test_same_name (Fixture *f, gconstpointer data)
@@ -192,6 +215,7 @@ main (int argc, char **argv)
   ADD ("/registry/commit", test_commit);
   ADD ("/registry/rename", test_rename);
   ADD ("/registry/idmaps", test_idmaps);
+  ADD ("/registry/idmaps-of-sandbox", test_idmaps_of_sandbox);
   ADD ("/registry/same-name", test_same_name);
   return g_test_run ();
 }
