@@ -62,14 +62,14 @@ struct _LodgeJob
   const LodgeJobKind *kind;
   LodgeJournalRow *row;
   LodgeJobState state;
-  int step; /* index, or -1 before the first */
+  int step;          /* index, or -1 before the first */
   gint64 step_began; /* monotonic µs */
   gboolean undoing;
   int not_undone; /* the last step whose undoing failed, or -1 */
   GCancellable *cancellable;
-  JsonObject *data; /* persisted with each step */
+  JsonObject *data; /* persisted with each step; NULL when the job has ended */
 
-  LodgeInstance *instance; /* nullable; a reference */
+  LodgeInstance *instance; /* nullable; a reference; NULL when the job has ended */
   LodgeKind target;        /* which driver DRIVER steps use */
   LodgeDomainSpec *spec;   /* nullable */
   gpointer network;        /* LodgeNetworkInfo, nullable */
@@ -90,6 +90,7 @@ struct _LodgeJob
 
   guint pending_fields;
   guint changed_source;
+  gint64 keep_until; /* monotonic µs; of one that has ended */
 };
 
 LodgeJob *lodge_job_new (LodgeManager *manager, const LodgeJobKind *kind);
@@ -100,6 +101,7 @@ void lodge_job_add_notice (LodgeJob *self, const char *notice);
 /** Announces at most four times a second. */
 void lodge_job_set_progress (LodgeJob *self, double fraction, guint64 done, guint64 total,
                              const char *stage);
+/** Announces the end, and drops what only running takes: ended jobs are remembered for a while. */
 void lodge_job_emit_ended (LodgeJob *self);
 
 /* ---- the engine ---- */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lodge-job-private.h"
 
-#include <unistd.h>
-
+#include "lodge-fd.h"
 #include "lodge-network.h"
 
 /* Four announcements a second are what a person can read. */
@@ -50,10 +49,8 @@ lodge_job_finalize (GObject *object)
   g_clear_object (&self->instance);
   lodge_domain_spec_free (self->spec);
   lodge_network_info_free (self->network);
-  if (self->fd >= 0)
-    close (self->fd);
-  if (self->root_fd >= 0)
-    close (self->root_fd);
+  lodge_fd_clear (&self->fd);
+  lodge_fd_clear (&self->root_fd);
   g_ptr_array_unref (self->output);
   g_ptr_array_unref (self->notices);
   g_free (self->instance_name);
@@ -178,6 +175,14 @@ lodge_job_emit_ended (LodgeJob *self)
       emit_changed (self);
     }
   g_signal_emit (self, signals[SIGNAL_ENDED], 0);
+
+  g_clear_object (&self->instance);
+  g_clear_pointer (&self->data, json_object_unref);
+  g_clear_pointer (&self->spec, lodge_domain_spec_free);
+  g_clear_pointer (&self->network, lodge_network_info_free);
+  g_clear_pointer (&self->row->data, g_free);
+  lodge_fd_clear (&self->fd);
+  lodge_fd_clear (&self->root_fd);
 }
 
 gint64
@@ -251,7 +256,11 @@ lodge_job_get_uid (LodgeJob *self)
 const char *
 lodge_job_get_instance_uuid (LodgeJob *self)
 {
-  return self->instance != NULL ? self->instance->uuid : "";
+  const char *recorded = self->row->object;
+
+  if (self->instance != NULL)
+    return self->instance->uuid;
+  return recorded != NULL ? recorded : "";
 }
 
 const char *

@@ -26,7 +26,9 @@ struct _LodgeManager
   LodgeNetwork *network;          /* nullable */
 
   LodgeRegistry *registry;
-  GHashTable *jobs;     /* gint64 id → LodgeJob, owned */
+  GHashTable *jobs; /* gint64 id → LodgeJob, owned */
+  GQueue ended;     /* LodgeJob, borrowed from jobs: in the order of their ends */
+  guint forget_source;
   GPtrArray *left_over; /* LodgeJob: of an earlier run, waiting for their driver */
 
   LodgeExecutor *change_pool[LODGE_N_KINDS]; /* libvirtd admits five calls at once per client */

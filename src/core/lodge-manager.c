@@ -13,8 +13,10 @@
 
 /* How long an ended job can still be asked about. */
 #define JOB_KEEP_SECONDS 60
-#define BACKUP_SECONDS   3600
-#define MIN_UUID_PREFIX  8
+/* But however quickly jobs come, what is remembered of them stays below 4 MiB. */
+#define JOB_KEEP_MAX    2048
+#define BACKUP_SECONDS  3600
+#define MIN_UUID_PREFIX 8
 
 G_DEFINE_FINAL_TYPE (LodgeManager, lodge_manager, G_TYPE_OBJECT)
 
@@ -39,6 +41,8 @@ lodge_manager_dispose (GObject *object)
   if (self->drivers != NULL)
     lodge_reconcile_stop (self);
   g_clear_handle_id (&self->housekeeping_source, g_source_remove);
+  g_clear_handle_id (&self->forget_source, g_source_remove);
+  g_queue_clear (&self->ended);
   g_clear_pointer (&self->left_over, g_ptr_array_unref);
   g_clear_pointer (&self->jobs, g_hash_table_unref);
   g_clear_pointer (&self->to_look_up, g_hash_table_unref);
@@ -93,6 +97,7 @@ static void
 lodge_manager_init (LodgeManager *self)
 {
   self->jobs = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, g_object_unref);
+  g_queue_init (&self->ended);
   self->left_over = g_ptr_array_new_with_free_func (g_object_unref);
   self->forgotten = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->to_look_up = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -440,46 +445,55 @@ lodge_manager_own_job (LodgeManager *self, LodgeJob *job)
   lodge_manager_emit_event (self, "job-started", job, NULL);
 }
 
-typedef struct
-{
-  GWeakRef manager;
-  gint64 id;
-} Retention;
+/* ---- ended jobs ---- */
+
+static void forget_later (LodgeManager *self);
 
 static void
-retention_free (gpointer data)
+forget_oldest (LodgeManager *self)
 {
-  Retention *retention = data;
+  g_autoptr (LodgeJob) job = g_object_ref (g_queue_pop_head (&self->ended));
+  gint64 id = lodge_job_get_id (job);
 
-  g_weak_ref_clear (&retention->manager);
-  g_free (retention);
+  g_hash_table_remove (self->jobs, &id);
+  g_signal_emit (self, signals[SIGNAL_JOB_REMOVED], 0, job);
 }
 
 static gboolean
-forget_job (gpointer user_data)
+forget_old_jobs (gpointer user_data)
 {
-  Retention *retention = user_data;
-  g_autoptr (LodgeManager) self = g_weak_ref_get (&retention->manager);
-  LodgeJob *job = self != NULL ? lodge_manager_find_job (self, retention->id) : NULL;
+  LodgeManager *self = user_data;
+  gint64 now = g_get_monotonic_time ();
+  LodgeJob *oldest;
 
-  if (job != NULL)
-    {
-      g_autoptr (LodgeJob) hold = g_object_ref (job);
-
-      g_hash_table_remove (self->jobs, &retention->id);
-      g_signal_emit (self, signals[SIGNAL_JOB_REMOVED], 0, hold);
-    }
+  self->forget_source = 0;
+  while ((oldest = g_queue_peek_head (&self->ended)) != NULL && oldest->keep_until <= now)
+    forget_oldest (self);
+  forget_later (self);
   return G_SOURCE_REMOVE;
+}
+
+/* One source for all of them: it waits for the oldest. */
+static void
+forget_later (LodgeManager *self)
+{
+  LodgeJob *oldest = g_queue_peek_head (&self->ended);
+  gint64 wait;
+
+  if (oldest == NULL || self->forget_source != 0)
+    return;
+  wait = MAX (oldest->keep_until - g_get_monotonic_time (), 0);
+  self->forget_source = g_timeout_add_seconds_full (
+      G_PRIORITY_LOW, (guint) (wait / G_USEC_PER_SEC + 1), forget_old_jobs, self, NULL);
 }
 
 void
 lodge_manager_job_ended (LodgeManager *self, LodgeJob *job)
 {
-  Retention *retention = g_new0 (Retention, 1);
-
-  g_weak_ref_init (&retention->manager, self);
-  retention->id = lodge_job_get_id (job);
-  g_timeout_add_seconds_full (G_PRIORITY_LOW, JOB_KEEP_SECONDS, forget_job, retention,
-                              retention_free);
+  job->keep_until = g_get_monotonic_time () + JOB_KEEP_SECONDS * G_USEC_PER_SEC;
+  g_queue_push_tail (&self->ended, job);
   lodge_manager_emit_event (self, "job-ended", job, NULL);
+  if (g_queue_get_length (&self->ended) > JOB_KEEP_MAX)
+    forget_oldest (self);
+  forget_later (self);
 }

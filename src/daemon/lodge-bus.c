@@ -213,6 +213,8 @@ tell_end (LodgeBus *self, LodgeJob *job)
   lodge_bus_emit (self, NULL, path, lodge_bus_job.info->name, "Completed",
                   g_variant_new ("(b@(ss)@a{sv})", success, lodge_bus_job_error (job), result));
   lodge_bus_job_settle (self, job);
+  /* It has nothing more to tell; thousands of ended ones may be remembered. */
+  g_signal_handlers_disconnect_by_data (job, self);
 }
 
 static gboolean
