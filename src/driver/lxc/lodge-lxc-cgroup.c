@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -117,6 +119,56 @@ lodge_lxc_init_is (const LodgeLxcInit *init, const char *program)
   g_autofree char *target = g_file_read_link (path, NULL);
   g_autofree char *name = target != NULL ? g_path_get_basename (target) : NULL;
   return g_strcmp0 (name, program) == 0;
+}
+
+static guint64
+signal_mask (const char *status, const char *field)
+{
+  const char *found = strstr (status, field);
+  return found != NULL ? g_ascii_strtoull (found + strlen (field), NULL, 16) : 0;
+}
+
+/* While it waits for signals by sigwait(3) they do not count as blocked. */
+static gboolean
+waits_for_signals (int pid)
+{
+  char path[64];
+  g_snprintf (path, sizeof path, "/proc/%d/syscall", pid);
+  g_autofree char *text = NULL;
+  return g_file_get_contents (path, &text, NULL, NULL)
+         && g_ascii_strtoll (text, NULL, 10) == SYS_rt_sigtimedwait;
+}
+
+/* It has a handler, or blocks the signal to fetch it by sigwait(3) or signalfd(2). */
+gboolean
+lodge_lxc_init_heeds (const LodgeLxcInit *init, int signum)
+{
+  char path[64];
+  g_snprintf (path, sizeof path, "/proc/%d/status", init->pid);
+  g_autofree char *status = NULL;
+  if (!g_file_get_contents (path, &status, NULL, NULL))
+    return FALSE;
+  guint64 mask = signal_mask (status, "\nSigCgt:") | signal_mask (status, "\nSigBlk:");
+  return (mask & (G_GUINT64_CONSTANT (1) << (signum - 1))) != 0 || waits_for_signals (init->pid);
+}
+
+/* The container may have made any link in the place of these. */
+gboolean
+lodge_lxc_init_has_pipe (const LodgeLxcInit *init)
+{
+  static const char *const pipes[] = { "run/initctl", "dev/initctl", "etc/.initctl" };
+  struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+  char path[64];
+  g_snprintf (path, sizeof path, "/proc/%d/root", init->pid);
+  g_auto (LodgeFd) root = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  for (guint i = 0; root >= 0 && i < G_N_ELEMENTS (pipes); i++)
+    {
+      struct stat info;
+      g_auto (LodgeFd) fd = (int) syscall (SYS_openat2, root, pipes[i], &how, sizeof how);
+      if (fd >= 0 && fstat (fd, &info) == 0 && S_ISFIFO (info.st_mode))
+        return TRUE;
+    }
+  return FALSE;
 }
 
 gboolean

@@ -41,6 +41,13 @@ int lodge_lxc_process_parent (int pid);
 /** Whether the init's program has this name, by the path of its executable. */
 gboolean lodge_lxc_init_is (const LodgeLxcInit *init, const char *program);
 
+/** Whether the init does something when it gets @signum: what a first process does not ask for, the
+ * kernel does not give it. */
+gboolean lodge_lxc_init_heeds (const LodgeLxcInit *init, int signum);
+
+/** Whether the init reads SysV's pipe for requests. */
+gboolean lodge_lxc_init_has_pipe (const LodgeLxcInit *init);
+
 /** Sends @signum to the very process that @init names.  FALSE: it is no more. */
 gboolean lodge_lxc_init_signal (const LodgeLxcInit *init, int signum);
 

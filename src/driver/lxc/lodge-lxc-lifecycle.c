@@ -23,6 +23,9 @@
 /* How often to ask when an event may have been lost, and to look at a cancellable. */
 #define POLL_MS          250
 #define ENTERING_POLL_MS 1
+/* How long a known init may take from its first moment until it can be asked to power off. */
+#define HEEDING_MS       500
+#define HEEDING_POLL_MS  5
 #define CONSOLE_TAIL_MAX 400
 
 static gint64
@@ -234,6 +237,21 @@ lodge_lxc_power_on (LodgeDriver *driver, const char *uuid, GCancellable *cancell
 
 /* ---- power off ---- */
 
+/* A known init that has only just begun does not heed anything yet.  And a shell script that is run
+ * by busybox has its program without being its init. */
+static gboolean
+wait_until_heeded (const LodgeLxcInit *init, int signum)
+{
+  gint64 deadline = deadline_in (HEEDING_MS);
+  while (!lodge_lxc_init_heeds (init, signum))
+    {
+      if (g_get_monotonic_time () > deadline)
+        return FALSE;
+      g_usleep (HEEDING_POLL_MS * 1000);
+    }
+  return TRUE;
+}
+
 /* What asks an init to power off, by its program's name. */
 static gboolean
 ask_init (const LodgeLxcInit *init)
@@ -250,7 +268,20 @@ ask_init (const LodgeLxcInit *init)
   };
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
     if (lodge_lxc_init_is (init, rows[i].program))
-      return lodge_lxc_init_signal (init, rows[i].signum);
+      return wait_until_heeded (init, rows[i].signum)
+             && lodge_lxc_init_signal (init, rows[i].signum);
+  return FALSE;
+}
+
+/* Inits like SysV's take the first for a failing power supply; what else runs as a first process,
+ * often a script or a supervisor, ends by one of them. */
+static gboolean
+ask_unknown_init (const LodgeLxcInit *init)
+{
+  static const int signums[] = { SIGPWR, SIGTERM };
+  for (guint i = 0; i < G_N_ELEMENTS (signums); i++)
+    if (lodge_lxc_init_heeds (init, signums[i]))
+      return lodge_lxc_init_signal (init, signums[i]);
   return FALSE;
 }
 
@@ -274,12 +305,11 @@ lodge_lxc_shutdown (LodgeDriver *driver, const char *uuid, GError **error)
   if (domain == NULL)
     return FALSE;
   const char *name = virDomainGetName (domain);
-  if (virDomainShutdownFlags (domain, VIR_DOMAIN_SHUTDOWN_INITCTL) == 0)
+  /* Without the pipe libvirt says all the same that it has asked. */
+  if (init != NULL && !lodge_lxc_init_has_pipe (init) && ask_unknown_init (init))
     return TRUE;
-  /* SysV's init and its kin take this for a failing power supply, and most others end by it. */
-  if (virDomainIsActive (domain) == 1 && init != NULL && lodge_lxc_init_signal (init, SIGPWR))
-    return TRUE;
-  if (virDomainShutdownFlags (domain, 0) == 0)
+  /* It may have ended by itself meanwhile. */
+  if (virDomainShutdownFlags (domain, 0) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))
     return TRUE;
   lodge_virt_set_error (error, "Cannot shut container “%s” down", name);
   return FALSE;

@@ -46,7 +46,9 @@ lodge_tree_finish (LodgeFacts *facts, uint64_t *out_bytes, LodgeFail *fail)
     return lodge_fail (fail, "ImageInvalid", "The image does not hold a root file system");
   lodge_facts_take_tree (facts);
   if (!facts->has_init && *facts->command == '\0')
-    lodge_status_notice ("The image has no init program: its instances will not start.");
+    lodge_status_notice (exists ("bin/sh")
+                             ? "The image has no init program: its instances run a shell instead."
+                             : "The image has no init program: its instances will not start.");
   for (gsize i = 0; i < G_N_ELEMENTS (MOUNT_POINTS); i++)
     if (mkdir (MOUNT_POINTS[i], 0755) < 0 && errno != EEXIST)
       return lodge_fail_errno (fail, errno, "/%s of the image cannot be made", MOUNT_POINTS[i]);
