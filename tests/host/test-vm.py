@@ -8,12 +8,9 @@ import tempfile
 
 from hostlib import (EXEC_FAILED, QEMU, contains, equal, lodge, lodge_fails, main, row, state, virsh,
                      wait_for, wait_state)
+from vmlib import keep, wait_agent, wait_booted
 
 NAME = "m-life"
-
-
-def agent_answers():
-    return lodge("exec", NAME, "--", "true", check=False, seconds=60).returncode == 0
 
 
 def test_launch():
@@ -28,7 +25,7 @@ def test_the_console_shows_it_boot():
 
 
 def test_exec_by_the_agent():
-    wait_for(agent_answers, 180, "the agent does not answer")
+    wait_agent(NAME)
     for status in (0, 42):
         equal(lodge("exec", NAME, "--", "sh", "-c", "exit %d" % status, check=False,
                     seconds=60).returncode, status)
@@ -49,6 +46,15 @@ def test_files_go_in_and_out():
         lodge("file", "pull", NAME + "/root/in", folder + "/out", seconds=120)
         with open(folder + "/out", "rb") as stream:
             equal(stream.read() == data, True, "same bytes")
+
+
+def test_save_and_restore():
+    """By virsh, and what is saved is what other tests restore."""
+    wait_booted(NAME)
+    boot = lodge("exec", NAME, "--", "cat", "/proc/sys/kernel/random/boot_id").stdout
+    keep(NAME)
+    wait_state(NAME, "running")
+    equal(lodge("exec", NAME, "--", "cat", "/proc/sys/kernel/random/boot_id").stdout, boot)
 
 
 def test_pause_and_resume():

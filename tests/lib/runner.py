@@ -283,6 +283,16 @@ class Host:
         self.count.add([("failed", "", "the testbed does not start")], "host")
         return False
 
+    def count_machines(self):
+        """What vmlib has written down since the last time, as text."""
+        path = os.path.join(self.dir, "booted-vm/count")
+        if not os.path.exists(path):
+            return ""
+        with open(path, encoding="ascii") as stream:
+            words = stream.read().split()
+        os.unlink(path)
+        return ", ".join("%d %s" % (words.count(w), w) for w in sorted(set(words)))
+
     def run(self, folder, path):
         name = "%s/%s" % (folder, os.path.basename(path))
         environment = {
@@ -367,11 +377,15 @@ def run_host(count, builder, wanted, folder="host", build_name="build-test"):
     host = Host(count, build, folder)
     if not host.start():
         return
+    host.count_machines()
     try:
         for test in tests:
             host.run(folder, test)
     finally:
         host.testbed("stop")
+        machines = host.count_machines()
+        if machines:
+            print("     virtual machines that tests were given: " + machines)
 
 
 def run_meson(suite):

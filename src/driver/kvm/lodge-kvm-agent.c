@@ -15,9 +15,19 @@
 #define POLL_FIRST_USEC 2000
 #define POLL_LAST_USEC  50000
 
+/* libvirtd admits five requests of a connection at once, and a call to an agent that hangs keeps
+ * one until its limit.  So the rest wait here, where waiting has an end, and agents that have hung
+ * before get no more than their share. */
+#define CALLS_MAX         4
+#define SUSPECT_CALLS_MAX 2
+#define WAITING_MAX       64 /* for one agent */
+#define HANGING_USEC      (G_USEC_PER_SEC / 2)
+
 typedef struct
 {
   gboolean busy;
+  gboolean counts_as_suspect; /* the call that goes on */
+  gint64 busy_since;
   gint64 suspect_until;
   guint waiting;
 } Guest;
@@ -30,6 +40,8 @@ struct _LodgeKvmAgents
   GMutex lock;
   GCond changed;
   GHashTable *guests; /* uuid → Guest */
+  guint n_calls;      /* that go on */
+  guint n_suspect_calls;
 };
 
 G_DEFINE_FINAL_TYPE (LodgeKvmAgents, lodge_kvm_agents, G_TYPE_OBJECT)
@@ -57,22 +69,78 @@ set_unavailable (GError **error, const char *name)
                name);
 }
 
-static gboolean
-take_turn (LodgeKvmAgents *self, const char *uuid, guint seconds)
+static void
+set_busy (GError **error, const char *name)
 {
-  gint64 deadline = g_get_monotonic_time () + seconds * G_USEC_PER_SEC;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_BUSY,
+               "the guest agent of '%s' has too much to do\nTry again when commands that run in it "
+               "have ended.",
+               name);
+}
 
-  g_mutex_lock (&self->lock);
+/* With the lock held. */
+static gboolean
+is_suspect (const Guest *guest)
+{
+  return guest->suspect_until > g_get_monotonic_time ();
+}
+
+/* With the lock held: whether one call has taken all of the time; libvirt's least is longer than
+ * what some callers give it. */
+static gboolean
+hangs_now (const Guest *guest, guint seconds)
+{
+  return guest->busy && g_get_monotonic_time () - guest->busy_since >= seconds * G_USEC_PER_SEC;
+}
+
+/*
+ * With the lock held: waits for a turn.  Who waits for an agent that turns out to hang would only
+ * see the same, so all of them end with the first.
+ */
+static gboolean
+wait_for_turn (LodgeKvmAgents *self, Guest *guest, guint seconds, const char *name, GError **error)
+{
+  /* A moment more than the call of @seconds that may be going on: its end says why. */
+  gint64 deadline = g_get_monotonic_time () + (seconds + 1) * G_USEC_PER_SEC;
+
+  while (guest->busy || self->n_calls >= CALLS_MAX
+         || (is_suspect (guest) && self->n_suspect_calls >= SUSPECT_CALLS_MAX))
+    {
+      gboolean in_time
+          = is_suspect (guest) || g_cond_wait_until (&self->changed, &self->lock, deadline);
+      if (is_suspect (guest) || (!in_time && hangs_now (guest, seconds)))
+        set_unavailable (error, name);
+      else if (!in_time)
+        set_busy (error, name);
+      else
+        continue;
+      return FALSE;
+    }
+  return TRUE;
+}
+
+static gboolean
+take_turn (LodgeKvmAgents *self, const char *uuid, guint seconds, const char *name, GError **error)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&self->lock);
   Guest *guest = get_guest (self, uuid);
+
+  if (guest->waiting >= WAITING_MAX)
+    {
+      set_busy (error, name);
+      return FALSE;
+    }
   guest->waiting++;
-  while (guest->busy)
-    if (!g_cond_wait_until (&self->changed, &self->lock, deadline))
-      break;
+  gboolean mine = wait_for_turn (self, guest, seconds, name, error);
   guest->waiting--;
-  gboolean mine = !guest->busy;
+  if (!mine)
+    return FALSE;
   guest->busy = TRUE;
-  g_mutex_unlock (&self->lock);
-  return mine;
+  guest->busy_since = g_get_monotonic_time ();
+  guest->counts_as_suspect = is_suspect (guest);
+  self->n_calls++;
+  self->n_suspect_calls += guest->counts_as_suspect ? 1 : 0;
+  return TRUE;
 }
 
 static void
@@ -82,6 +150,8 @@ end_turn (LodgeKvmAgents *self, const char *uuid, gboolean timed_out)
   Guest *guest = get_guest (self, uuid);
   guest->busy = FALSE;
   guest->suspect_until = timed_out ? g_get_monotonic_time () + SUSPECT_USEC : 0;
+  self->n_calls--;
+  self->n_suspect_calls -= guest->counts_as_suspect ? 1 : 0;
   g_cond_broadcast (&self->changed);
   g_mutex_unlock (&self->lock);
 }
@@ -91,7 +161,7 @@ lodge_kvm_agents_is_suspect (LodgeKvmAgents *self, const char *uuid)
 {
   g_mutex_lock (&self->lock);
   const Guest *guest = g_hash_table_lookup (self->guests, uuid);
-  gboolean suspect = guest != NULL && guest->suspect_until > g_get_monotonic_time ();
+  gboolean suspect = guest != NULL && is_suspect (guest);
   g_mutex_unlock (&self->lock);
   return suspect;
 }
@@ -161,13 +231,13 @@ lodge_kvm_agents_call (LodgeKvmAgents *self, const char *uuid, const char *comma
   if (domain == NULL)
     return FALSE;
   const char *name = virDomainGetName (domain);
-  if (!take_turn (self, uuid, seconds))
-    {
-      set_unavailable (error, name);
-      return FALSE;
-    }
+  if (!take_turn (self, uuid, seconds, name, error))
+    return FALSE;
+  gint64 began = g_get_monotonic_time ();
   char *reply = virDomainQemuAgentCommand (domain, message, (int) seconds, 0);
-  gboolean timed_out = reply == NULL && lodge_virt_error_is (VIR_ERR_AGENT_UNRESPONSIVE);
+  /* One that is not there at all is said so at once, and costs nobody anything. */
+  gboolean timed_out = reply == NULL && lodge_virt_error_is (VIR_ERR_AGENT_UNRESPONSIVE)
+                       && g_get_monotonic_time () - began > HANGING_USEC;
   if (reply == NULL)
     set_call_error (error, name);
   end_turn (self, uuid, timed_out);
@@ -348,6 +418,19 @@ lodge_kvm_agents_file_read (LodgeKvmAgents *self, const char *uuid, gint64 handl
   *out_eof = lodge_json_get_bool (reply, "eof", FALSE);
   GBytes *data = get_bytes (reply, "buf-b64");
   return data != NULL ? data : g_bytes_new (NULL, 0);
+}
+
+gboolean
+lodge_kvm_agents_file_seek (LodgeKvmAgents *self, const char *uuid, gint64 handle, guint64 offset,
+                            GError **error)
+{
+  g_autoptr (JsonObject) arguments = json_object_new ();
+
+  json_object_set_int_member (arguments, "handle", handle);
+  json_object_set_int_member (arguments, "offset", (gint64) offset);
+  json_object_set_string_member (arguments, "whence", "set");
+  return lodge_kvm_agents_call (self, uuid, "guest-file-seek", arguments, FILE_SECONDS, NULL,
+                                error);
 }
 
 static gboolean

@@ -8,8 +8,8 @@ G_BEGIN_DECLS
 
 /*
  * The QEMU guest agent of each VM.  All calls block, each with a limit, and belong on a thread
- * of their own: an agent may be connected and never answer.  Calls to one VM take turns, so that
- * one hung agent holds one of the connection's requests and no more.
+ * of their own: an agent may be connected and never answer.  Calls to one VM take turns, and all
+ * agents that hang together hold two of the connection's requests and no more.
  */
 #define LODGE_TYPE_KVM_AGENTS (lodge_kvm_agents_get_type ())
 G_DECLARE_FINAL_TYPE (LodgeKvmAgents, lodge_kvm_agents, LODGE, KVM_AGENTS, GObject)
@@ -26,8 +26,10 @@ LodgeKvmAgents *lodge_kvm_agents_new (LodgeVirtConnection *connection);
  * @seconds: limit, at least 1
  * @out_return: (out) (optional) (transfer full): the reply's "return"
  *
- * AGENT_UNAVAILABLE, with a hint, when no agent answers; BACKEND when it refuses, with its
- * sentence; INVALID_STATE when the VM does not run.  Any thread but the main one.
+ * AGENT_UNAVAILABLE, with a hint, when no agent answers; BUSY when the turn did not come within
+ * @seconds; BACKEND when it refuses, with its sentence; INVALID_STATE when the VM does not run.  A
+ * call to an agent that has hung lately fails at once while another one tries.  Any thread but the
+ * main one.
  */
 gboolean lodge_kvm_agents_call (LodgeKvmAgents *self, const char *uuid, const char *command,
                                 JsonObject *arguments, guint seconds, JsonNode **out_return,
@@ -91,6 +93,9 @@ gboolean lodge_kvm_agents_file_close (LodgeKvmAgents *self, const char *uuid, gi
 /** Up to a block; @out_eof: there is no more just now.  (transfer full) */
 GBytes *lodge_kvm_agents_file_read (LodgeKvmAgents *self, const char *uuid, gint64 handle,
                                     gboolean *out_eof, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/** Where the next read begins. */
+gboolean lodge_kvm_agents_file_seek (LodgeKvmAgents *self, const char *uuid, gint64 handle,
+                                     guint64 offset, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /** Writes all of @data (at most a block) and flushes it. */
 gboolean lodge_kvm_agents_file_write (LodgeKvmAgents *self, const char *uuid, gint64 handle,
                                       const void *data, gsize size, gboolean flush,

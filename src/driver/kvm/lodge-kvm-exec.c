@@ -33,13 +33,18 @@
 #define FIFO_TRIES     400
 #define FIFO_WAIT_USEC 5000
 #define HANG_UP_USEC   (2 * G_USEC_PER_SEC)
+#define LOST_USEC      (60 * G_USEC_PER_SEC) /* the agent may be silent for so long */
 
 /* Nothing is forked in it that need not be: a fork costs milliseconds in an emulated machine. */
 static const char exec_script[]
     = "exec 4>&2 2>/dev/null\n"
       "umask 077\n"
       "F=$1 m=$2; shift 2\n"
-      "set -C; : >\"$F.1\" || exit 125; set +C; : >\"$F.2\"\n"
+      "say() { echo \"lodge: $1\" >&4; exit 125; }\n"
+      "[ ! -e \"$F.1\" ] || say 'the guest agent has started the program without saying so; it may "
+      "still run'\n"
+      "set -C; true >\"$F.1\" && true >\"$F.2\" && echo >\"$F.p\" || "
+      "{ rm -f \"$F\".?; say '/run of this machine is full, or cannot be written'; }; set +C\n"
       "[ \"$m\" != fifo ] || mkfifo \"$F.0\" || exit 125\n"
       "enter() { read -r p x </proc/self/stat; echo \"$p\" >\"$F.p\"; umask 022\n" LODGE_KVM_ENTER
       "}\n"
@@ -50,8 +55,21 @@ static const char exec_script[]
       "r=$?\n"
       "[ -s \"$F.1\" ] && head -c " G_STRINGIFY (
           OUTPUT_SHORT) " \"$F.1\"\n"
-                        "[ -s \"$F.2\" ] && head -c " G_STRINGIFY (OUTPUT_SHORT) " \"$F.2\" >&4\n"
-                                                                                 "exit $r\n";
+                        "[ -s \"$F.2\" ] && head -c " G_STRINGIFY (
+                            OUTPUT_SHORT) " \"$F.2\" >&4\n"
+                                          "echo >\"$F.t\" || echo 'lodge: /run of this machine is "
+                                          "full: output may be cut' >&4\n"
+                                          "exit $r\n";
+
+/* Also what a lodged that was killed has left of programs that have ended: "/run/lodge-", eight
+ * digits that only one lodged has, eight that only one program has. */
+static const char clear_script[]
+    = "rm -f \"$1\".?\n"
+      "for f in " LODGE_KVM_GUEST_PREFIX "*.p; do\n"
+      "  case $f in \"${1%????????}\"*) continue;; esac\n"
+      "  read -r p <\"$f\" && [ ! -d \"/proc/${p:-0}\" ] && rm -f \"${f%p}\"?\n"
+      "done 2>/dev/null\n"
+      "exit 0\n";
 
 typedef struct
 {
@@ -60,6 +78,7 @@ typedef struct
   guint64 done;  /* bytes that the client has */
   guint64 punched;
   const char *file; /* what follows the prefix */
+  gboolean unsure;  /* where the guest's handle stands, as a reply has been lost */
 } Output;
 
 typedef struct
@@ -68,6 +87,7 @@ typedef struct
   char *prefix; /* of the session's files in the guest */
   gint64 pid;
   gint64 started_at;
+  gint64 heard_at; /* when the agent answered last */
   Output outputs[2];
 
   GByteArray *input;   /* read from the client, not yet in the guest */
@@ -191,16 +211,12 @@ spawn_patiently (Exec *self, gboolean *out_fifo, GError **error)
 }
 
 static gboolean
-open_file (Exec *self, const char *file, const char *mode, gint64 *out_handle)
+open_file (Exec *self, const char *file, const char *mode, gint64 *out_handle, GError **error)
 {
   g_autofree char *path = g_strconcat (self->prefix, ".", file, NULL);
-  g_autoptr (GError) error = NULL;
 
-  if (lodge_kvm_agents_file_open (self->session->agents, self->session->uuid, path, mode,
-                                  out_handle, &error))
-    return TRUE;
-  g_debug ("not there yet: %s", error->message);
-  return FALSE;
+  return lodge_kvm_agents_file_open (self->session->agents, self->session->uuid, path, mode,
+                                     out_handle, error);
 }
 
 /* Both ends, or the agent would wait for a reader. */
@@ -209,8 +225,10 @@ open_fifo (Exec *self)
 {
   for (guint i = 0; i < FIFO_TRIES; i++)
     {
-      if (open_file (self, "0", "r+", &self->input_handle))
+      g_autoptr (GError) error = NULL;
+      if (open_file (self, "0", "r+", &self->input_handle, &error))
         return;
+      g_debug ("not there yet: %s", error->message);
       g_usleep (FIFO_WAIT_USEC);
     }
 }
@@ -226,37 +244,61 @@ close_handle (Exec *self, gint64 *handle)
   *handle = -1;
 }
 
-/* Moves input on: one block at a time, the next one when the guest has taken it. */
-static void
-feed (Exec *self)
+/* Whether the same may succeed a moment later: the agent is slow, or is being restarted. */
+static gboolean
+may_pass (Exec *self, const GError *error)
+{
+  return (g_error_matches (error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE)
+          || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_BUSY))
+         && g_get_monotonic_time () - self->heard_at < LOST_USEC;
+}
+
+/* FALSE while the last block has not been taken; what cannot be asked has not ended. */
+static gboolean
+feeder_has_ended (Exec *self)
+{
+  g_auto (LodgeKvmExit) end = { 0 };
+  g_autoptr (GError) error = NULL;
+
+  if (self->feeder < 0)
+    return TRUE;
+  if (lodge_kvm_agents_reap (self->session->agents, self->session->uuid, self->feeder, &end, &error)
+          ? !end.exited
+          : may_pass (self, error))
+    return FALSE;
+  self->feeder = -1;
+  return TRUE;
+}
+
+/* Moves input on: one block at a time, the next one when the guest has taken it.  Whether a block
+ * whose sending failed has arrived nobody knows, so that is the end, unless it was never sent. */
+static gboolean
+feed (Exec *self, GError **error)
 {
   LodgeKvmSession *session = self->session;
   g_autofree char *fifo = g_strconcat (self->prefix, ".0", NULL);
   const char *argv[] = { "/bin/sh", "-c", "exec cat >\"$1\"", "lodge", fifo, NULL };
-  g_auto (LodgeKvmExit) end = { 0 };
-  g_autoptr (GError) error = NULL;
+  g_autoptr (GError) local_error = NULL;
 
-  if (self->input_handle < 0)
-    return;
-  if (self->feeder >= 0)
-    {
-      if (!lodge_kvm_agents_reap (session->agents, session->uuid, self->feeder, &end, &error)
-          || end.exited)
-        self->feeder = -1;
-      else
-        return;
-    }
+  if (self->input_handle < 0 || !feeder_has_ended (self))
+    return TRUE;
   read_input (self);
-  if (self->input->len > 0)
+  if (self->input->len == 0)
     {
-      g_autoptr (GBytes) block = g_bytes_new (self->input->data, self->input->len);
-      g_byte_array_set_size (self->input, 0);
-      if (!lodge_kvm_agents_spawn (session->agents, session->uuid, argv, NULL, block, FALSE,
-                                   &self->feeder, &error))
-        g_debug ("cannot send input: %s", error->message);
+      if (self->input_end)
+        close_handle (self, &self->input_handle);
+      return TRUE;
     }
-  else if (self->input_end)
-    close_handle (self, &self->input_handle);
+  g_autoptr (GBytes) block = g_bytes_new (self->input->data, self->input->len);
+  if (lodge_kvm_agents_spawn (session->agents, session->uuid, argv, NULL, block, FALSE,
+                              &self->feeder, &local_error))
+    g_byte_array_set_size (self->input, 0);
+  else if (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_BUSY))
+    {
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
+  return TRUE;
 }
 
 static void
@@ -271,28 +313,41 @@ punch (Exec *self, Output *output)
   output->punched = output->done;
 }
 
-/* Hands over what has come since the last time.  Returns: whether there was anything. */
-static gboolean
-pump_output (Exec *self, Output *output)
+static GBytes *
+read_output (Exec *self, Output *output, gboolean *out_eof, GError **error)
 {
-  gboolean any = FALSE;
+  LodgeKvmSession *session = self->session;
+
+  if (output->handle < 0 && !open_file (self, output->file, "r", &output->handle, error))
+    return NULL;
+  if (output->unsure
+      && !lodge_kvm_agents_file_seek (session->agents, session->uuid, output->handle, output->done,
+                                      error))
+    return NULL;
+  GBytes *data
+      = lodge_kvm_agents_file_read (session->agents, session->uuid, output->handle, out_eof, error);
+  output->unsure = data == NULL;
+  return data;
+}
+
+/* Hands over what has come since the last time.  @out_any: set when there was anything. */
+static gboolean
+pump_output (Exec *self, Output *output, gboolean *out_any, GError **error)
+{
   gboolean eof = FALSE;
 
-  if (output->handle < 0 && !open_file (self, output->file, "r", &output->handle))
-    return FALSE;
   while (!eof)
     {
-      g_autoptr (GError) error = NULL;
-      g_autoptr (GBytes) data = lodge_kvm_agents_file_read (
-          self->session->agents, self->session->uuid, output->handle, &eof, &error);
+      g_autoptr (GBytes) data = read_output (self, output, &eof, error);
       if (data == NULL)
-        return any;
+        return FALSE;
       gsize size;
       const guint8 *bytes = g_bytes_get_data (data, &size);
       if (size == 0)
         break;
-      any = TRUE;
+      *out_any = TRUE;
       output->done += size;
+      self->heard_at = g_get_monotonic_time ();
       if (!write_to_client (self->session, output->fd, bytes, size))
         {
           output->fd = -1;
@@ -301,20 +356,39 @@ pump_output (Exec *self, Output *output)
         }
       punch (self, output);
     }
-  return any;
+  return TRUE;
 }
 
 /* At the end: from the reply when all of it is there, else from the file. */
-static void
-finish_output (Exec *self, Output *output, GBytes *captured)
+static gboolean
+finish_output (Exec *self, Output *output, GBytes *captured, GError **error)
 {
   gsize size = 0;
   const guint8 *data = captured != NULL ? g_bytes_get_data (captured, &size) : NULL;
+  gboolean any = FALSE;
 
-  if (output->handle >= 0 || size >= OUTPUT_SHORT)
-    pump_output (self, output);
-  else if (size > 0)
-    write_to_client (self->session, output->fd, data, size);
+  if (output->handle < 0 && size < OUTPUT_SHORT)
+    {
+      if (size > 0)
+        write_to_client (self->session, output->fd, data, size);
+      return TRUE;
+    }
+  while (TRUE)
+    {
+      g_autoptr (GError) local_error = NULL;
+      if (pump_output (self, output, &any, &local_error))
+        break;
+      if (!may_pass (self, local_error))
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
+      g_usleep (POLL_LAST_MS * 1000);
+    }
+  /* What the script itself had to say follows what the program said. */
+  if (size < OUTPUT_SHORT && size > output->done)
+    write_to_client (self->session, output->fd, data + output->done, size - output->done);
+  return TRUE;
 }
 
 static void
@@ -336,6 +410,34 @@ wait_a_little (Exec *self, int milliseconds)
     g_usleep ((gulong) milliseconds * 1000);
 }
 
+static gboolean
+has_exited (Exec *self, LodgeKvmExit *out_end, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (lodge_kvm_agents_reap (self->session->agents, self->session->uuid, self->pid, out_end,
+                             &local_error))
+    self->heard_at = g_get_monotonic_time ();
+  else if (!may_pass (self, local_error))
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  return out_end->exited;
+}
+
+/* Files that are not there yet, or an agent that is silent: has_exited() knows what that means. */
+static gboolean
+pump_outputs (Exec *self)
+{
+  gboolean any = FALSE;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (self->outputs); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      if (!pump_output (self, &self->outputs[i], &any, &error))
+        g_debug ("no output: %s", error->message);
+    }
+  return any;
+}
+
 /*
  * Returns: FALSE when the client or the machine has gone before the program ended.
  */
@@ -348,21 +450,23 @@ watch (Exec *self, LodgeKvmExit *out_end, GError **error)
   while (TRUE)
     {
       g_auto (LodgeKvmWishes) wishes = { 0 };
+      g_autoptr (GError) local_error = NULL;
       gboolean busy = FALSE;
 
       wait_a_little (self, pause);
       lodge_kvm_session_get_wishes (session, &wishes);
       obey (self, &wishes);
-      if (wishes.hung_up)
+      if (wishes.hung_up || !feed (self, error))
         return FALSE;
-      feed (self);
-      if (!lodge_kvm_agents_reap (session->agents, session->uuid, self->pid, out_end, error))
-        return FALSE;
-      if (out_end->exited)
+      if (has_exited (self, out_end, &local_error))
         return TRUE;
+      if (local_error != NULL)
+        {
+          g_propagate_error (error, g_steal_pointer (&local_error));
+          return FALSE;
+        }
       if (g_get_monotonic_time () - self->started_at > STREAM_AFTER)
-        for (gsize i = 0; i < G_N_ELEMENTS (self->outputs); i++)
-          busy |= pump_output (self, &self->outputs[i]);
+        busy = pump_outputs (self);
       pause = busy ? POLL_FIRST_MS : MIN (pause * 3 / 2 + 1, POLL_LAST_MS);
     }
 }
@@ -373,7 +477,7 @@ exec_clear (Exec *self)
   for (gsize i = 0; i < G_N_ELEMENTS (self->outputs); i++)
     close_handle (self, &self->outputs[i].handle);
   close_handle (self, &self->input_handle);
-  lodge_kvm_session_fire (self->session, "rm -f \"$1\".?", self->prefix);
+  lodge_kvm_session_fire (self->session, clear_script, self->prefix);
   g_byte_array_unref (self->input);
   g_free (self->prefix);
 }
@@ -395,24 +499,35 @@ wait_for_hang_up (Exec *self)
     }
 }
 
+/* The program is out of reach: only its own standard error can still tell the user. */
+static void
+give_up (Exec *self, const GError *error)
+{
+  g_auto (GStrv) lines = g_strsplit (error->message, "\n", 2);
+  g_autofree char *text
+      = g_strdup_printf ("lodge: the program is lost, and may still run: %s\n", lines[0]);
+
+  g_info ("a program in machine %s is lost: %s", self->session->uuid, error->message);
+  write_to_client (self->session, self->session->stderr_fd, (const guint8 *) text, strlen (text));
+  lodge_kvm_session_exited (self->session, 125, 0);
+}
+
 static void
 run_started (Exec *self)
 {
   g_auto (LodgeKvmExit) end = { 0 };
   g_autoptr (GError) error = NULL;
 
-  if (!watch (self, &end, &error))
+  if (watch (self, &end, &error) && finish_output (self, &self->outputs[0], end.out, &error)
+      && finish_output (self, &self->outputs[1], end.err, &error))
+    lodge_kvm_session_exited (self->session, end.exit_status, end.term_signal);
+  else if (error != NULL)
+    give_up (self, error);
+  else
     {
-      if (error == NULL)
-        wait_for_hang_up (self);
-      else
-        g_info ("a program in machine %s is lost: %s", self->session->uuid, error->message);
+      wait_for_hang_up (self);
       lodge_kvm_session_exited (self->session, 125, 0);
-      return;
     }
-  finish_output (self, &self->outputs[0], end.out);
-  finish_output (self, &self->outputs[1], end.err);
-  lodge_kvm_session_exited (self->session, end.exit_status, end.term_signal);
 }
 
 void
@@ -435,7 +550,7 @@ lodge_kvm_exec_run (LodgeKvmSession *session)
       g_free (self.prefix);
       return;
     }
-  self.started_at = g_get_monotonic_time ();
+  self.started_at = self.heard_at = g_get_monotonic_time ();
   lodge_kvm_session_started (session, -1);
   if (fifo)
     open_fifo (&self);

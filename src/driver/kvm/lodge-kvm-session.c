@@ -409,8 +409,10 @@ lodge_kvm_session_wait_for_agent (LodgeKvmSession *session, GError **error)
           g_set_error (error, LODGE_ERROR, LODGE_ERROR_CANCELLED, "cancelled");
           return FALSE;
         }
-      if (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE)
-          || g_get_monotonic_time () > deadline || !is_booting (session->name, session->uuid))
+      if (g_get_monotonic_time () > deadline
+          || (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_BUSY)
+              && (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE)
+                  || !is_booting (session->name, session->uuid))))
         {
           g_propagate_error (error, g_steal_pointer (&local_error));
           return FALSE;
