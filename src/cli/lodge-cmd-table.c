@@ -38,7 +38,7 @@ const LodgeOptionSpec lodge_output_options[]
   }
 #define FORCE(help)                                                                                \
   {                                                                                                \
-    "force", '\0', LODGE_OPTION_FLAG, NULL, help, 0                                                \
+    "force", 'f', LODGE_OPTION_FLAG, NULL, help, 0                                                 \
   }
 #define YES                                                                                        \
   {                                                                                                \
