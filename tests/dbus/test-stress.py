@@ -112,6 +112,7 @@ class Floods(HostTest):
             ROOT, "Manager", "ListJobs", variant("(a{sv})", ({"all": variant("b", True)},)))]
         self.assertLessEqual(len(jobs), REMEMBERED)
         self.assertEqual(jobs[-1], last)
+        self.client.verb(path, "Delete", force=True)
 
     def test_list_of_a_hundred(self):
         for number in range(100):
