@@ -82,7 +82,8 @@ fill_row (LodgeJob *self)
   LodgeJournalRow *row = self->row;
 
   replace_string (&row->state, lodge_job_state_nick (self->state));
-  replace_string (&row->object, lodge_job_get_instance_uuid (self));
+  if (self->instance != NULL)
+    replace_string (&row->object, self->instance->uuid);
   replace_string (&row->direction, self->undoing ? "undo" : "do");
   if (self->step >= 0 && (guint) self->step < self->kind->n_steps)
     replace_string (&row->step, current_step (self)->nick);
@@ -97,6 +98,8 @@ fill_row (LodgeJob *self)
     row->result = g_strdup ("{}");
   if (row->step == NULL)
     row->step = g_strdup ("");
+  if (row->object == NULL)
+    row->object = g_strdup ("");
 }
 
 static gboolean
