@@ -122,6 +122,7 @@ typedef struct
 } LodgeUsage;
 
 LodgeUsage *lodge_usage_new (void); /* all not known */
+LodgeUsage *lodge_usage_copy (const LodgeUsage *usage);
 void lodge_usage_free (LodgeUsage *usage);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeUsage, lodge_usage_free)
 

@@ -258,7 +258,6 @@ commit (LodgeJob *job, GError **error)
   instance->present = TRUE;
   instance->observed = LODGE_STATE_STOPPED;
   lodge_instance_set_transient (instance, wants_start (job) ? LODGE_STATE_STARTING : -1);
-  lodge_reconcile_set_reserved_address (instance);
   lodge_manager_announce (job->manager, instance);
   return TRUE;
 }

@@ -35,6 +35,7 @@ struct _LodgeManager
   LodgeExecutor *query_pool;                 /* reads, so that they never queue behind starts */
   LodgeExecutor *io_pool;
 
+  GHashTable *readings;   /* what is being read for callers; see lodge-manager-read.c */
   GHashTable *forgotten;  /* char* UUID → guint64: `reading` when an instance was forgotten */
   guint64 last_list;      /* `reading` of the list before */
   guint64 reading;        /* grows with each reading of libvirt's state and each end of a job */
@@ -67,8 +68,6 @@ void lodge_reconcile_apply (LodgeManager *self, const char *uuid, LodgeKind kind
 void lodge_reconcile_set_state (LodgeManager *self, LodgeInstance *instance, LodgeState state);
 /** Reads one domain again, soon. */
 void lodge_reconcile_look_up (LodgeManager *self, const char *uuid);
-/** The addresses that are known without asking the guest. */
-void lodge_reconcile_set_reserved_address (LodgeInstance *instance);
 
 /* lodge-recovery.c */
 gboolean lodge_recovery_load (LodgeManager *self, GError **error);

@@ -46,6 +46,7 @@ lodge_manager_dispose (GObject *object)
   g_clear_pointer (&self->left_over, g_ptr_array_unref);
   g_clear_pointer (&self->jobs, g_hash_table_unref);
   g_clear_pointer (&self->to_look_up, g_hash_table_unref);
+  g_clear_pointer (&self->readings, g_hash_table_unref);
   g_clear_pointer (&self->forgotten, g_hash_table_unref);
   g_clear_pointer (&self->registry, lodge_registry_free);
   for (int kind = 0; kind < LODGE_N_KINDS; kind++)
@@ -99,6 +100,7 @@ lodge_manager_init (LodgeManager *self)
   self->jobs = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, g_object_unref);
   g_queue_init (&self->ended);
   self->left_over = g_ptr_array_new_with_free_func (g_object_unref);
+  self->readings = g_hash_table_new (g_str_hash, g_str_equal);
   self->forgotten = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
   self->to_look_up = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   self->registry = lodge_registry_new ();
@@ -139,8 +141,7 @@ adopt_records (LodgeManager *self)
 
       if (driver != NULL)
         instance->caps = lodge_driver_get_caps (driver);
-      /* Until libvirt has been asked nobody knows better; a list must not be empty meanwhile. */
-      lodge_reconcile_set_reserved_address (instance);
+      /* Until libvirt has been asked nobody knows better. */
       if (instance->record != LODGE_RECORD_CREATING)
         lodge_manager_announce (self, instance);
     }

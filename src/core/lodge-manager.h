@@ -116,6 +116,7 @@ void lodge_manager_open_files (LodgeManager *self, LodgeInstance *instance,
                                GCancellable *cancellable, GAsyncReadyCallback callback,
                                gpointer user_data);
 int lodge_manager_open_files_finish (LodgeManager *self, GAsyncResult *result, GError **error);
+/** Calls for one instance while it is being read share that reading. */
 void lodge_manager_get_usage (LodgeManager *self, LodgeInstance *instance,
                               GAsyncReadyCallback callback, gpointer user_data);
 LodgeUsage *lodge_manager_get_usage_finish (LodgeManager *self, GAsyncResult *result,
@@ -123,7 +124,8 @@ LodgeUsage *lodge_manager_get_usage_finish (LodgeManager *self, GAsyncResult *re
 /**
  * lodge_manager_get_usages:
  *
- * Usage of all running managed instances at once.  The result is a hash table of UUID → LodgeUsage.
+ * Usage of all running managed instances at once; calls meanwhile share the reading.  The result is
+ * a hash table of UUID → LodgeUsage.
  */
 void lodge_manager_get_usages (LodgeManager *self, GAsyncReadyCallback callback,
                                gpointer user_data);

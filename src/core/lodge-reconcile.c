@@ -19,14 +19,26 @@ static void list_all (LodgeManager *self, LodgeKind kind, GTask *waiter);
 
 /* ---- applying what was read ---- */
 
-void
-lodge_reconcile_set_reserved_address (LodgeInstance *instance)
+static gboolean
+is_active (LodgeState state)
 {
-  if (instance->address == NULL || instance->addresses->len > 0)
+  return state == LODGE_STATE_RUNNING || state == LODGE_STATE_PAUSED;
+}
+
+/* The address is reserved for as long as the instance exists, but nobody answers there while it
+ * is stopped: then none is shown. */
+static void
+show_addresses (LodgeInstance *instance)
+{
+  gboolean wanted = is_active (instance->observed) && instance->address != NULL;
+
+  if (wanted == (instance->addresses->len > 0))
     return;
-  g_ptr_array_add (instance->addresses,
-                   lodge_address_new (instance->kind == LODGE_KIND_CONTAINER ? "eth0" : "",
-                                      instance->address, instance->prefix, "reserved"));
+  g_ptr_array_set_size (instance->addresses, 0);
+  if (wanted)
+    g_ptr_array_add (instance->addresses,
+                     lodge_address_new (instance->kind == LODGE_KIND_CONTAINER ? "eth0" : "",
+                                        instance->address, instance->prefix, "reserved"));
   lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_ADDRESSES);
 }
 
@@ -69,7 +81,7 @@ check_drift (LodgeInstance *instance, const LodgeDomainInfo *info)
 static void
 set_observed (LodgeManager *self, LodgeInstance *instance, LodgeState state, gint64 domain_id)
 {
-  gboolean active = state == LODGE_STATE_RUNNING || state == LODGE_STATE_PAUSED;
+  gboolean active = is_active (state);
   /* A container's domain id is another one after each boot, also after one from within. */
   gboolean new_boot = active && (instance->domain_id != domain_id || instance->started_at == 0);
 
@@ -94,6 +106,7 @@ set_observed (LodgeManager *self, LodgeInstance *instance, LodgeState state, gin
   if (instance->observed == state)
     return;
   instance->observed = state;
+  show_addresses (instance);
   lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_STATE);
   if (instance->announced)
     lodge_manager_emit_event (self, "instance-state", instance, NULL);
@@ -111,6 +124,7 @@ lodge_reconcile_set_state (LodgeManager *self, LodgeInstance *instance, LodgeSta
     return;
   /* The id of a new boot comes with the reading. */
   instance->observed = state;
+  show_addresses (instance);
   lodge_instance_touch (instance, LODGE_INSTANCE_FIELD_STATE);
   lodge_manager_emit_event (self, "instance-state", instance, NULL);
 }
@@ -206,7 +220,6 @@ lodge_reconcile_apply (LodgeManager *self, const char *uuid, LodgeKind kind,
   if (instance->transient != LODGE_STATE_STARTING || info->state != LODGE_STATE_STOPPED)
     set_observed (self, instance, info->state, info->id);
   check_drift (instance, info);
-  lodge_reconcile_set_reserved_address (instance);
   lodge_manager_announce (self, instance);
 }
 

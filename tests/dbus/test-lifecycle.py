@@ -171,6 +171,28 @@ class Lifecycle(HostTest):
         xml = self.client.call(path, "Instance", "GetXml", variant("(a{sv})", ({},)))
         self.assertIn("<name>measured</name>", xml)
 
+    def test_usage_is_read_once_for_many(self):
+        path = self.client.launch("watched")
+        calls = [("Instance", path, "GetUsage", variant("(a{sv})", ({},))),
+                 ("Manager", ROOT, "ListInstances", variant("(a{sv})", (options(usage=True),)))]
+        for interface, where, method, args in calls:
+            with self.subTest(method):
+                self.host.control("delay", "get-usage", "300")
+                self.addCleanup(self.host.control, "clear")
+                before = int(self.host.control("count", "get-usage")[0])
+                answers = [self.client.send(where, interface, method, args) for _ in range(20)]
+                wait_until(lambda: all(answers), what="all answers")
+                running = 1 + sum(row["state"] == "running" and row["name"] != "watched"
+                                  for row in self.client.list(managed=True).values())
+                readings = int(self.host.control("count", "get-usage")[0]) - before
+                self.assertLessEqual(readings, running)
+                self.assertEqual({repr(answer[0]) for answer in answers}, {repr(answers[0][0])})
+                self.assertIn("1500000000", repr(answers[0][0]))
+                # Who asks after that gets a reading of its own.
+                self.client.call(where, interface, method, args)
+                self.assertGreater(int(self.host.control("count", "get-usage")[0]) - before,
+                                   readings)
+
     def test_schema(self):
         schema = json.loads(self.client.call(ROOT, "Manager", "GetSchema",
                                              variant("(s)", ("config",))))

@@ -145,8 +145,12 @@ def test_pause_and_resume():
 
 def test_stop():
     lodge("exec", NAME, "--", "touch", "/root/kept")
+    lodge("exec", NAME, "--", "sh", "-c", "echo %s > /root/address" % row(NAME)["address"])
     lodge("stop", NAME)
     equal(state(NAME), "stopped")
+    equal(row(NAME)["address"], "", "the address of a stopped one")
+    if "Addresses:" in lodge("info", NAME).stdout:
+        raise Failure("lodge info shows an address at which nobody answers")
     lodge_fails(EXEC_FAILED, "exec", NAME, "--", "true", says=NAME)
 
 
@@ -167,9 +171,10 @@ def test_rename():
     lodge("rename", NAME + "-b", NAME)
 
 
-def test_start_again_keeps_files():
+def test_start_again_keeps_files_and_the_address():
     lodge("start", NAME)
     wait_state(NAME, "running")
+    equal(row(NAME)["address"], lodge("exec", NAME, "--", "cat", "/root/address").stdout.strip())
     lodge("exec", NAME, "--", "test", "-e", "/root/kept")
     equal(lodge("exec", NAME, "--", "cat", "/root/note").stdout, "while you slept\n")
 

@@ -89,6 +89,16 @@ lodge_usage_new (void)
   return usage;
 }
 
+LodgeUsage *
+lodge_usage_copy (const LodgeUsage *usage)
+{
+  LodgeUsage *copy = g_new (LodgeUsage, 1);
+
+  *copy = *usage;
+  copy->host_device = g_strdup (usage->host_device);
+  return copy;
+}
+
 void
 lodge_usage_free (LodgeUsage *usage)
 {
