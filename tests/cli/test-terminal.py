@@ -221,7 +221,7 @@ def console_escape():
 
 
 def forged_signals():
-    """signals of a peer that is not the service are not believed (CVE-2024-34397)"""
+    """signals of a peer that is not the service are not believed (P04, CVE-2024-34397)"""
     with clilib.World() as world:
         child = subprocess.Popen([world.program, "monitor", "-f", "json"],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -44,6 +44,7 @@ class Nobody(HostTest):
                                    *flags)
 
     def test_nobody_calls_everything(self):
+        """P01"""
         self.nobody_calls_everything()
 
     def nobody_calls_everything(self):
@@ -75,7 +76,7 @@ class Nobody(HostTest):
             self.verb_as_nobody(self.path, verb)
             check = self.host.polkit_log()["checks"][-1]
             self.assertEqual(check["action"], "org.lodge1." + action, verb)
-            # Never a pid: that may be another program by now.
+            # P03: never a pid, which may be another program by now.
             self.assertEqual(check["subject"], "system-bus-name")
             self.assertTrue(check["name"].startswith(":"))
             self.assertEqual(check["details"], {"instance.name": "web",
@@ -157,7 +158,7 @@ class Nobody(HostTest):
         return process
 
     def test_renamed_or_deleted_while_polkit_is_asked(self):
-        """A yes to "web" must not become a yes to another machine."""
+        """P10: a yes to "web" must not become a yes to another machine."""
         path = self.client.job_wait(self.client.create("before"))["instance"]
         self.host.set_polkit("hang")
         self.hold(path, "Start")
@@ -199,6 +200,7 @@ class Nobody(HostTest):
         self.assertIn(f"user {NOBODY}", log)
 
     def test_too_many_questions(self):
+        """P05"""
         self.host.set_polkit("hang")
         holders = [self.host.as_nobody("hold", self.path, "Instance", "Stop", "(a{sv})", "[{}]",
                                        wait=False) for _ in range(34)]
@@ -217,6 +219,7 @@ class Nobody(HostTest):
         self.host.set_polkit("no")
 
     def test_unwanted_descriptors_are_closed(self):
+        """P07"""
         before = self.host.n_fds()
         with open("/dev/null", "rb") as file:
             fds = [file.fileno()] * 16

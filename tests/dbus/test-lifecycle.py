@@ -235,6 +235,7 @@ class Lifecycle(HostTest):
         self.client.job_wait(self.client.call(path, "Image", "Delete", variant("(a{sv})", ({},))))
 
     def test_import_refuses_what_is_no_plain_file(self):
+        """P07"""
         def attempt(fd, nick="InvalidArgument"):
             self.assertFails(nick, self.client.call, ROOT, "Images", "Import",
                              variant("(a{sv})", ({"file": variant("h", 0)},)), fds=[fd])

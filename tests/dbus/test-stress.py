@@ -86,7 +86,7 @@ class Cycles(HostTest):
 
 class Floods(HostTest):
     def test_calls_without_reading(self):
-        """More open calls than a connection may have; lodged stays quick for others."""
+        """P05: more open calls than a connection may have; lodged stays quick for others."""
         self.host.control("delay", "define", "3000")
         job = self.client.create("flooded")
         flood = self.host.client()

@@ -20,6 +20,7 @@ def nothing_left():
 
 
 def test_bad_names():
+    """S01"""
     for name in BAD_NAMES:
         done = lodge("launch", "debian/12", "--", name, check=False)
         if done.returncode == 0:
@@ -59,6 +60,7 @@ def test_unknown_verb_has_the_nearest():
 
 
 def test_name_of_a_foreign_domain():
+    """X05"""
     path = os.path.join(DIR, "foreign.xml")
     with open(path, "w", encoding="utf-8") as stream:
         stream.write(FOREIGN)

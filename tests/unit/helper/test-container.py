@@ -89,6 +89,7 @@ def test_exec_tells_the_status(container):
 
 
 def test_exec_is_confined(container):
+    """E02: nothing of the host's is open in the guest."""
     _, out, _ = execute(container, "cat", "/proc/self/status", "/proc/1/status",
                         "/proc/self/cgroup", "/proc/self/oom_score_adj")
     for key in ("CapBnd", "Seccomp"):
@@ -107,6 +108,7 @@ def test_exec_is_confined(container):
 
 
 def test_exec_environment_user_and_directory(container):
+    """E03: the directory is looked up in the guest."""
     records = [("env", "A=b c"), ("env", "PATH=/nowhere:/usr/bin:/bin"), ("cwd", "/usr"),
                ("user", "33:4")]
     _, out, _ = execute(container, "sh", "-c", "echo $A; pwd; id -u; id -g; umask",
@@ -122,6 +124,7 @@ def test_exec_environment_user_and_directory(container):
 
 
 def test_exec_with_terminal(container):
+    """E04: the terminal is the guest's own."""
     script = "tty; stty size; read x; stty size; echo got $x; sleep 100"
     helper = Helper("exec", [*container.records(), ("tty", 1), ("rows", 50), ("columns", 132),
                              *(("arg", a) for a in ("sh", "-c", script))])
@@ -163,6 +166,7 @@ def test_exec_signals_and_hangup(container):
 
 
 def test_hostile_user_files(container):
+    """T23: /etc/passwd is a FIFO."""
     execute(container, "sh", "-c", "mv /etc/passwd /etc/p && mkfifo /etc/passwd")
     lines, out, _ = execute(container, "id", "-u")
     equal((lines[1:], out), (["exit 0 0", "done"], "0\n"))
@@ -170,6 +174,7 @@ def test_hostile_user_files(container):
 
 
 def test_reused_pid_is_noticed(container):
+    """E13"""
     records = dict(container.records())
     for change in ({"init-start": "5"}, {"init-pid": "4194303"}):
         lines = Helper("exec", [*{**records, **change}.items(), ("arg", "true")]).rest()
@@ -177,6 +182,7 @@ def test_reused_pid_is_noticed(container):
 
 
 def test_program_cannot_be_changed_from_inside(container):
+    """E01"""
     execute(container, "sh", "-c",
             "for i in 1 2 3 4 5 6 7 8; do for p in /proc/[0-9]*; do "
             "echo x >$p/exe; done; done 2>/dev/null")

@@ -159,6 +159,7 @@ assert_refused (const char *xml)
   g_assert_true (info == (LodgeDomainInfo *) 1);
 }
 
+/* Row X02, and what else is no domain. */
 static void
 test_hostile (void)
 {
