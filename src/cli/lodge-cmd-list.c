@@ -130,9 +130,34 @@ build_options (const LodgeArgs *args)
   return g_variant_new ("(@a{sv})", g_variant_dict_end (&options));
 }
 
+/* Nothing at all would be listed, and a program would believe it. */
+static gboolean
+check_state (const char *state, GError **error)
+{
+  static const char *const states[] = { "stopped", "starting", "running", "paused", "stopping",
+                                        "saved",   "crashed",  "error",   NULL };
+  const char *nearest = state != NULL ? lodge_nearest (state, states) : NULL;
+
+  if (state == NULL || g_strv_contains (states, state))
+    return TRUE;
+
+  g_autofree char *shown = lodge_text_escape (state);
+  g_autofree char *all = g_strjoinv (", ", (char **) states);
+  if (nearest != NULL)
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 _ ("There is no state “%s”.\ndid you mean “%s”?"), shown, nearest);
+  else
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 _ ("There is no state “%s”.\nthe states are %s"), shown, all);
+  return FALSE;
+}
+
 gboolean
 lodge_cmd_list (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
+  if (!check_state (lodge_args_string (args, "state"), error))
+    return FALSE;
+
   g_autoptr (GPtrArray) all
       = lodge_rows_fetch (cli, "Manager", "ListInstances", build_options (args), error);
 

@@ -23,6 +23,7 @@ SLEEP_MS = 700
 JOBS = {"launch": ("launch", "tiny", NAME), "stop": ("stop", "--force", NAME),
         "start": ("start", NAME), "pause": ("pause", NAME), "resume": ("resume", NAME),
         "rename": ("rename", NAME, NAME + "-b"), "delete": ("delete", "--force", NAME)}
+CHANGING = ("define", "start", "kill", "pause", "resume", "domain", "undefine")
 # Which jobs bring the instance to where this one begins.
 BEFORE = {"launch": (), "stop": ("launch",), "start": ("launch", "stop"), "pause": ("launch",),
           "resume": ("launch", "pause"), "rename": ("launch", "stop"), "delete": ("launch",)}
@@ -56,6 +57,13 @@ def settled():
     return not jobs
 
 
+def is_wanted(point):
+    """Before each step, and after those that changed something in libvirt."""
+    job, _, step = point.partition(":")[2].partition(":")
+    return point.startswith("job:") and job and (
+        not step.endswith(":done") or step[:-len(":done")] in CHANGING)
+
+
 def survey():
     """-> [(job, point)]: the steps of each job."""
     restart(LODGE_FAILPOINT_LOG=LOG)
@@ -64,7 +72,7 @@ def survey():
         prepare(job)
         before = len(passed())
         lodge(*JOBS[job], seconds=90)
-        points = dict.fromkeys(p for p in passed()[before:] if p.startswith("job:"))
+        points = dict.fromkeys(p for p in passed()[before:] if is_wanted(p))
         found += [(job, point) for point in points]
         clean()
     return found
@@ -79,7 +87,6 @@ def kill_when_passed(point, before):
 
 
 def kill_at(job, point):
-    restart()
     prepare(job)
     restart(LODGE_FAILPOINT="%s:sleep=%d" % (point, SLEEP_MS), LODGE_FAILPOINT_LOG=LOG)
     errors = []

@@ -376,6 +376,14 @@ freeze_ourselves (LodgeLxcDriver *self, const char *uuid, gboolean frozen, GErro
 }
 
 static gboolean
+is_frozen (LodgeLxcDriver *self, const char *uuid)
+{
+  g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
+  return init != NULL && lodge_lxc_init_is_frozen (init);
+}
+
+static gboolean
 freeze (LodgeDriver *driver, const char *uuid, gboolean frozen, GError **error)
 {
   LodgeLxcDriver *self = LODGE_LXC_DRIVER (driver);
@@ -388,7 +396,12 @@ freeze (LodgeDriver *driver, const char *uuid, gboolean frozen, GError **error)
   int state = VIR_DOMAIN_NOSTATE;
   if (virDomainGetState (domain, &state, NULL, 0) == 0
       && (state == VIR_DOMAIN_PAUSED) == (frozen != FALSE) && virDomainIsActive (domain) == 1)
-    return TRUE;
+    {
+      if (frozen || !is_frozen (self, uuid))
+        return TRUE;
+      /* libvirt thaws only what it knows to be frozen, and after its own death it has forgotten. */
+      virDomainSuspend (domain);
+    }
   if ((frozen ? virDomainSuspend (domain) : virDomainResume (domain)) == 0)
     return TRUE;
   lodge_virt_set_error (error, "Cannot %s container “%s”", frozen ? "pause" : "resume", name);

@@ -72,9 +72,8 @@ is_paused (LodgeLxcDriver *self, const DomainSets *sets, const char *uuid)
 {
   if (g_hash_table_contains (sets->paused, uuid))
     return TRUE;
-  /* libvirt 9 cannot freeze on pure cgroup2, so Lodge does, and libvirt does not know. */
-  if (!lodge_lxc_cgroup_is_unified ())
-    return FALSE;
+  /* libvirt 9 cannot freeze on pure cgroup2, so Lodge does, and libvirt does not know.  On the
+   * others it takes all containers for running ones when it comes back after its own death. */
   g_autoptr (LodgeLxcPaths) paths = lodge_lxc_driver_paths (self, uuid);
   g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
   return init != NULL && lodge_lxc_init_is_frozen (init);
