@@ -60,6 +60,8 @@ write_os (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
   lodge_xml_attr (writer, "policy", "default");
   /* With it systemd tries to mount debugfs, fails, and calls itself degraded. */
   lodge_xml_element (writer, "sys_rawio", "state", "off", NULL);
+  /* With it a container could undo the limits of its user namespace; see lodge-mount-server.c. */
+  lodge_xml_element (writer, "sys_resource", "state", "off", NULL);
   lodge_xml_close (writer);
   lodge_xml_close (writer);
 }

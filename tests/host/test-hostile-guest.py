@@ -137,6 +137,23 @@ def test_many_pseudo_terminals():
     neighbour_answers()
 
 
+def test_many_watches():
+    """Those of all containers count as the host's root's."""
+    count = ("$n = 0; $n++ while syscall(294, 0) >= 0; print qq($n\\n); $| = 1; print qq(\\n); "
+             "sleep $ARGV[0]")
+    background(BAD, 'perl -e "%s" 8' % count.replace("$", "\\$"))
+    time.sleep(1.5)
+    equal(lodge("exec", GOOD, "--", "perl", "-e", "print syscall(294, 0) >= 0 ? 1 : 0").stdout, "1")
+    with open("/proc/sys/fs/inotify/max_user_instances", encoding="ascii") as stream:
+        limit = int(stream.read())
+    # Neither by a new view of the limits nor in a namespace of its own.
+    sh(BAD, "mount -o remount,rw,bind /proc/sys; echo 1000000 >/proc/sys/user/max_inotify_instances",
+       check=False)
+    done = lodge("exec", BAD, "--", "unshare", "-Ur", "perl", "-e", count, "0")
+    if int(done.stdout.split()[0]) > limit / 4:
+        raise Failure("it has got %s of the host's %d" % (done.stdout.strip(), limit))
+
+
 def test_an_exec_ends_when_the_container_is_killed():
     pid = inside("cat", "/run/lodge/instances/%s/init" % row(BAD)["uuid"]).stdout
     pid = pid.split("pid=")[1].split("\n")[0]

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,13 +16,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #define HELLO           "hello 1\n"
 #define QUIT            "quit\n"
 #define SERVER_LIMIT_MS 60000
 #define READ_LIMIT_MS   5000
 #define PIDS_DIR        "/sys/fs/cgroup/pids"
+/* A container may have one part in so many of what the host can watch. */
+#define WATCHES_SHARE 4
 
 /* How the container's processes are grouped; goes into <runtime>/init. */
 typedef struct
@@ -210,6 +215,50 @@ set_oom_scores (pid_t pid, const LodgeProcInfo *info)
   lodge_io_write_file (AT_FDCWD, path, "0");
 }
 
+/* Sets the limits of the user namespace that this process is in: the same files for all. */
+static void
+share_watches (void)
+{
+  static const struct
+  {
+    const char *host;
+    const char *own;
+  } rows[] = {
+    { "/proc/sys/fs/inotify/max_user_instances", "/proc/sys/user/max_inotify_instances" },
+    { "/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches" },
+    { "/proc/sys/fs/fanotify/max_user_groups", "/proc/sys/user/max_fanotify_groups" },
+    { "/proc/sys/fs/fanotify/max_user_marks", "/proc/sys/user/max_fanotify_marks" },
+  };
+  char text[32];
+
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+    {
+      if (lodge_io_read_file (AT_FDCWD, rows[i].host, text, sizeof text) < 0)
+        continue;
+      snprintf (text, sizeof text, "%ld", strtol (text, NULL, 10) / WATCHES_SHARE);
+      lodge_io_write_file (AT_FDCWD, rows[i].own, text);
+    }
+}
+
+/* What a container watches counts against the host's root and with it against all others: one
+ * alone must not be able to use it up.  It cannot raise the limits, for which it would need a
+ * capability that it has not got. */
+static void
+limit_watches (pid_t pid)
+{
+  LODGE_AUTOFD pidfd = lodge_proc_pidfd (pid);
+  pid_t child = pidfd < 0 ? -1 : fork ();
+
+  if (child == 0)
+    {
+      if (setns (pidfd, CLONE_NEWUSER) == 0)
+        share_watches ();
+      _exit (0);
+    }
+  while (child > 0 && waitpid (child, NULL, 0) < 0 && errno == EINTR)
+    continue;
+}
+
 static bool
 admit (const LodgePlan *plan, pid_t pid, LodgeFail *fail)
 {
@@ -223,6 +272,7 @@ admit (const LodgePlan *plan, pid_t pid, LodgeFail *fail)
   if (!(lodge_cgroup_is_unified () ? use_libvirt_group : enter_own_group) (plan, pid, &group, fail))
     return false;
   set_oom_scores (pid, &info);
+  limit_watches (pid);
   return write_facts (plan, pid, &info, &group, fail);
 }
 
