@@ -37,6 +37,7 @@ FOREIGN = [
     (r"libxml/", ("xml", "helper")),
     (r"sqlite3\.h", ("store",)),
     (r"curl/", ("helper",)),
+    (r"jansson\.h", ("helper",)),
     (r"guestfs\.h", ("helper",)),
     (r"archive(_entry)?\.h", ("helper",)),
     (r"(yaml\.h|nettle/)", ("helper",)),
