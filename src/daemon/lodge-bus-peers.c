@@ -65,14 +65,22 @@ on_name_left (GDBusConnection *connection, const char *sender, const char *path,
 {
   LodgeBusPeers *self = user_data;
   const char *name, *old_owner, *new_owner;
+  g_autoptr (GPtrArray) tasks = NULL;
+  Peer *peer;
 
   if (!g_variant_is_of_type (parameters, G_VARIANT_TYPE ("(sss)")))
     return;
   g_variant_get (parameters, "(&s&s&s)", &name, &old_owner, &new_owner);
-  if (new_owner[0] != '\0' || !g_hash_table_contains (self->peers, name))
+  peer = g_hash_table_lookup (self->peers, name);
+  if (new_owner[0] != '\0' || peer == NULL)
     return;
+  tasks = g_steal_pointer (&peer->tasks);
   g_signal_emit (self, signals[SIGNAL_LEFT], 0, name);
   g_hash_table_remove (self->peers, name);
+  /* The bus cannot say any more who it was; a call that waits for that ends here. */
+  for (guint i = 0; tasks != NULL && i < tasks->len; i++)
+    g_task_return_new_error (tasks->pdata[i], LODGE_ERROR, LODGE_ERROR_NOT_AUTHORIZED,
+                             "%s has left the bus", name);
 }
 
 /* Answers all that wait, with @error or without. */

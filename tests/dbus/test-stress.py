@@ -84,6 +84,26 @@ class Cycles(HostTest):
             self.assertLess(self.host.memory() - before, 1024)
 
 
+    def test_callers_that_do_not_wait(self):
+        """They leave between their first call and the bus's word on who they are."""
+        def leave(times):
+            for _ in range(times):
+                client = self.host.client()
+                client.send(ROOT, "Manager", "CreateInstance",
+                            variant("(sa{sv}a{sv}a{sv})", ("", {}, {}, {})))
+                client.bus.flush_sync(None)
+                client.close()
+                self.host.clients.remove(client)
+            self.client.list()
+
+        leave(50)
+        heap, _ = self.heap()
+        leave(500)
+        after, _ = self.heap()
+        if not SANITIZED:
+            self.assertLess(after - heap, 64 << 10)
+
+
 class Floods(HostTest):
     def test_calls_without_reading(self):
         """P05: more open calls than a connection may have; lodged stays quick for others."""
