@@ -161,7 +161,7 @@ def test_a_hung_agent():
     """Commands end with an error that says what to do, all at once; Lodge goes on; and the agent
     is found when it is back.  What ran meanwhile loses nothing."""
     long = subprocess.Popen(["lodge", "exec", NAME, "--", "sh", "-c",
-                             "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 5; done"],
+                             "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 3; done"],
                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     guest(HANG % 15)
     time.sleep(2)
