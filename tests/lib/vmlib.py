@@ -155,8 +155,9 @@ def booted_vm(name, *options):
             restore(name)
             count("restored")
             return
-        except Failure as problem:
-            print("# %s is booted, not restored: %s" % (name, str(problem).strip()))
+        except (Failure, OSError, ValueError, struct.error, subprocess.SubprocessError) as problem:
+            print("# %s is booted, not restored: %s"
+                  % (name, str(problem).strip().replace("\n", "\n# ")))
             lodge("delete", "--force", name)
             lodge("create", IMAGE, name, "--vm")
     lodge("start", name, seconds=120)
