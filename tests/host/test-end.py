@@ -17,8 +17,8 @@ from hostlib import (DIR, LXC, PATIENCE, SOURCE, TESTBED, Failure, equal, lodge,
 NAME = "e-one"
 AT_ONCE = 6
 ROUNDS = 4
-# The way by virDomainDestroy() alone takes two seconds and more for each.
-END_SECONDS = 2
+# What libvirt did not hear took five and more.
+END_SECONDS = 4
 
 
 def restart_libvirtd(**environment):
