@@ -94,6 +94,22 @@ offer_images (const Completion *completion)
 }
 
 static void
+offer_remotes (const Completion *completion)
+{
+  g_autoptr (GPtrArray) rows = lodge_rows_fetch (completion->cli, "Remotes", "List",
+                                                 g_variant_new ("(a{sv})", NULL), NULL);
+
+  for (guint i = 0; rows != NULL && i < rows->len; i++)
+    {
+      g_autofree char *name = lodge_row_string (rows->pdata[i], "name");
+      g_autofree char *url = lodge_row_string (rows->pdata[i], "url");
+
+      if (name != NULL)
+        offer (completion, name, url);
+    }
+}
+
+static void
 offer_jobs (const Completion *completion)
 {
   g_autoptr (GPtrArray) rows = lodge_rows_fetch (completion->cli, "Manager", "ListJobs",
@@ -223,6 +239,9 @@ offer_values (const Completion *completion, LodgeCompleter completer)
       break;
     case LODGE_COMPLETE_IMAGES:
       offer_images (completion);
+      break;
+    case LODGE_COMPLETE_REMOTES:
+      offer_remotes (completion);
       break;
     case LODGE_COMPLETE_JOBS:
       offer_jobs (completion);

@@ -145,7 +145,7 @@ print_group (LodgeCli *cli, LodgeCmdGroup group)
         continue;
       if (dash != NULL)
         *dash = ' ';
-      printf ("  %-14s %s\n", name, _ (cmd->summary));
+      printf ("  %-18s %s\n", name, _ (cmd->summary));
     }
 }
 

@@ -39,12 +39,61 @@ wants_names (LodgeCli *cli, const LodgeArgs *args)
   return format != NULL ? strcmp (format, "name") == 0 : cli->quiet;
 }
 
+/* "images:debian" rather than "debian/x:y". */
+static gboolean
+names_remote (const char *word)
+{
+  const char *colon = word != NULL ? strchr (word, ':') : NULL;
+
+  return colon != NULL && memchr (word, '/', (gsize) (colon - word)) == NULL;
+}
+
+/* Whether a word of the filter is a part of an alias, of the description or the fingerprint. */
+static gboolean
+matches (GVariant *row, const char *word)
+{
+  g_autofree char *description = lodge_row_string (row, "description");
+  g_autofree char *fingerprint = lodge_row_string (row, "fingerprint");
+  g_autofree const char **aliases = NULL;
+
+  g_variant_lookup (row, "aliases", "^a&s", &aliases);
+  for (const char **alias = aliases; alias != NULL && *alias != NULL; alias++)
+    if (strstr (*alias, word) != NULL)
+      return TRUE;
+  return (description != NULL && strstr (description, word) != NULL)
+         || (fingerprint != NULL && g_str_has_prefix (fingerprint, word));
+}
+
+static gboolean
+is_wanted (GVariant *row, const LodgeArgs *args)
+{
+  static const char *const options[][2] = { { "kind", "kind" }, { "arch", "architecture" } };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
+    {
+      const char *wanted = lodge_args_string (args, options[i][0]);
+      g_autofree char *value = lodge_row_string (row, options[i][1]);
+      if (wanted != NULL && strcmp (wanted, "all") != 0 && g_strcmp0 (wanted, value) != 0)
+        return FALSE;
+    }
+  for (const char *const *word = lodge_args_words (args); *word != NULL; word++)
+    if (!matches (row, *word))
+      return FALSE;
+  return TRUE;
+}
+
 gboolean
 lodge_cmd_image_list (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
+  if (names_remote (lodge_args_word (args, 0)))
+    return lodge_cmd_remote_images (cli, args, error);
+
   g_autoptr (GPtrArray) rows
       = lodge_rows_fetch (cli, "Images", "ListImages", g_variant_new ("(a{sv})", NULL), error);
 
+  for (guint i = rows != NULL ? rows->len : 0; i > 0; i--)
+    if (!is_wanted (g_ptr_array_index (rows, i - 1), args))
+      g_ptr_array_remove_index (rows, i - 1);
   return rows != NULL
          && lodge_output_list (cli, args, rows, wants_names (cli, args) ? name_columns : columns,
                                error);

@@ -149,6 +149,13 @@ static const LodgeOptionSpec file_remove_options[]
         OPTION_END };
 
 static const LodgeOptionSpec kind_options[] = { KIND, OPTION_END };
+static const LodgeOptionSpec image_list_options[]
+    = { KIND,
+        { "arch", '\0', LODGE_OPTION_STRING, "ARCH",
+          N_ ("for example arm64; all for all of a remote"), 0 },
+        OPTION_END };
+static const LodgeArgSpec image_list_arguments[]
+    = { { "FILTER", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, 0 }, ARGUMENT_END };
 static const LodgeArgSpec one_image[] = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES }, ARGUMENT_END };
 static const LodgeArgSpec many_images[]
     = { { "IMAGE", LODGE_ARG_MANY, LODGE_COMPLETE_IMAGES }, ARGUMENT_END };
@@ -174,6 +181,27 @@ static const LodgeArgSpec import_arguments[]
         { "ROOT-FILE", LODGE_ARG_OPTIONAL, LODGE_COMPLETE_FILES },
         { "ALIAS", LODGE_ARG_OPTIONAL, 0 },
         ARGUMENT_END };
+
+static const LodgeArgSpec one_remote[] = { { "REMOTE", 0, LODGE_COMPLETE_REMOTES }, ARGUMENT_END };
+static const LodgeArgSpec remote_add_arguments[]
+    = { { "NAME", 0, 0 }, { "URL", 0, 0 }, ARGUMENT_END };
+static const LodgeOptionSpec remote_add_options[]
+    = { { "protocol", '\0', LODGE_OPTION_STRING, "PROTOCOL", N_ ("simplestreams or url"), 0 },
+        { "mirror", '\0', LODGE_OPTION_STRINGS, "URL", N_ ("serves the same (repeatable)"), 0 },
+        { "ca", '\0', LODGE_OPTION_STRING, "FILE",
+          N_ ("PEM of whom to trust, not the system's list"), LODGE_COMPLETE_FILES },
+        { "keyring", '\0', LODGE_OPTION_STRING, "FILE", N_ ("OpenPGP keys that sign the index"),
+          LODGE_COMPLETE_FILES },
+        { "proxy", '\0', LODGE_OPTION_STRING, "URL", N_ ("the proxy to it"), 0 },
+        { "private", '\0', LODGE_OPTION_FLAG, NULL,
+          N_ ("it is on a private network or on this host"), 0 },
+        { "allow-http", '\0', LODGE_OPTION_FLAG, NULL, N_ ("its address may be one without TLS"),
+          0 },
+        OPTION_END };
+static const LodgeOptionSpec remote_refresh_options[]
+    = { { "accept-older", '\0', LODGE_OPTION_FLAG, NULL,
+          N_ ("also a list older than one seen before"), 0 },
+        OPTION_END };
 
 static const LodgeOptionSpec job_list_options[]
     = { { "all", 'a', LODGE_OPTION_FLAG, NULL, N_ ("also those that have ended"), 0 }, OPTION_END };
@@ -422,7 +450,16 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("images", "image-ls"),
       .group = LODGE_GROUP_IMAGES,
       .flags = LODGE_CMD_OUTPUT,
-      .summary = N_ ("List the images in the store"),
+      .summary = N_ ("List the images in the store, or of a remote"),
+      .description = N_ (
+          "Without a remote it is the store that is listed. “images:” is all that the remote "
+          "“images” has for this architecture, “images:debian” what has that in its name. Further "
+          "words must match too; they may be os=, release=, variant=, serial=, arch= or kind=."),
+      .examples = "lodge image list\nlodge image list images:debian/12\n"
+                  "lodge image list ubuntu: release=noble --kind=vm\n"
+                  "lodge image list images: alpine --arch=all",
+      .arguments = image_list_arguments,
+      .options = image_list_options,
       .run = lodge_cmd_image_list,
   },
   {
@@ -440,7 +477,18 @@ const LodgeCmd lodge_cmd_table[] = {
       .also = NAMES ("image-build"),
       .group = LODGE_GROUP_IMAGES,
       .summary = N_ ("Build or fetch an image before it is needed"),
-      .examples = "lodge image pull debian/12\nlodge image pull debian/12 --kind=vm --rebuild",
+      .description
+      = N_ ("IMAGE is an alias of the default remote, one of another remote (“images:alpine/3.20”, "
+            "“build:debian/12”), perhaps with an architecture at its end "
+            "(“images:debian/12/arm64”), or "
+            "the https address of a file. What the default remote does not have, or when it cannot "
+            "be "
+            "reached, is built from packages where that is possible. What came of a download that "
+            "was "
+            "cancelled is kept for the next try."),
+      .examples = "lodge image pull debian/12\nlodge image pull debian/12 --kind=vm --rebuild\n"
+                  "lodge image pull images:alpine/3.20\n"
+                  "lodge image pull https://example.com/rootfs.tar.xz",
       .arguments = one_image,
       .options = image_pull_options,
       .run = lodge_cmd_image_pull,
@@ -481,6 +529,58 @@ const LodgeCmd lodge_cmd_table[] = {
       .arguments = many_images,
       .options = image_delete_options,
       .run = lodge_cmd_image_delete,
+  },
+  {
+      .name = "remote-list",
+      .also = NAMES ("remotes", "remote-ls"),
+      .group = LODGE_GROUP_IMAGES,
+      .flags = LODGE_CMD_OUTPUT,
+      .summary = N_ ("List where images come from"),
+      .run = lodge_cmd_remote_list,
+  },
+  {
+      .name = "remote-add",
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Add a server of images"),
+      .description = N_ (
+          "NAME is what stands before the colon: “NAME:debian/12”. The protocol simplestreams is "
+          "that "
+          "of the image servers of LXD, Incus and Ubuntu; with url the address is a folder, and "
+          "the "
+          "name of an image the path of a file in it. Everything comes by https from public "
+          "addresses, unless --private or --allow-http say otherwise. With --keyring the server's "
+          "index (index.sjson) must be signed by one of the keys."),
+      .examples = "lodge remote add mine https://images.example.com\n"
+                  "lodge remote add lab https://10.0.0.5:8443 --private --ca=lab.pem\n"
+                  "lodge remote add files https://example.com/images --protocol=url",
+      .arguments = remote_add_arguments,
+      .options = remote_add_options,
+      .run = lodge_cmd_remote_add,
+  },
+  {
+      .name = "remote-remove",
+      .also = NAMES ("remote-rm", "remote-delete"),
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Remove a server of images; its images stay"),
+      .arguments = one_remote,
+      .run = lodge_cmd_remote_remove,
+  },
+  {
+      .name = "remote-set-default",
+      .also = NAMES ("remote-switch"),
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Choose whose the names without a colon are"),
+      .examples = "lodge remote set-default build",
+      .arguments = one_remote,
+      .run = lodge_cmd_remote_set_default,
+  },
+  {
+      .name = "remote-refresh",
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Ask a server now what it has"),
+      .arguments = one_remote,
+      .options = remote_refresh_options,
+      .run = lodge_cmd_remote_refresh,
   },
   {
       .name = "job-list",

@@ -76,8 +76,8 @@ obtain_image (LodgeJob *job)
   g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
 
   lodge_image_store_obtain_async (
-      job->manager->images, lodge_json_get_string (job->data, "image", ""), job->target, FALSE,
-      staging, on_progress, on_notice, job, job->cancellable, on_obtained, g_object_ref (job));
+      job->manager->images, lodge_json_get_string (job->data, "image", ""), job->target,
+      LODGE_OBTAIN_NONE, staging, on_progress, on_notice, job, job->cancellable, on_obtained, g_object_ref (job));
 }
 
 /* ---- reserve ---- */

@@ -62,11 +62,14 @@ static void
 obtain (LodgeJob *job)
 {
   g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
+  LodgeObtainFlags flags
+      = (lodge_json_get_bool (job->data, "rebuild", FALSE) ? LODGE_OBTAIN_REBUILD : 0)
+        | (job->row->uid == 0 ? LODGE_OBTAIN_PRIVATE : 0);
 
   lodge_image_store_obtain_async (
       job->manager->images, lodge_json_get_string (job->data, "ref", ""), job->target,
-      lodge_json_get_bool (job->data, "rebuild", FALSE), staging, on_progress, on_notice, job,
-      job->cancellable, on_obtained, g_object_ref (job));
+      flags, staging, on_progress, on_notice, job, job->cancellable, on_obtained,
+      g_object_ref (job));
 }
 
 static void

@@ -27,7 +27,7 @@ on_root_call (GDBusConnection *connection, const char *sender, const char *path,
               GDBusMethodInvocation *invocation, gpointer user_data)
 {
   static const LodgeBusInterface *const interfaces[]
-      = { &lodge_bus_manager, &lodge_bus_images, &lodge_bus_objects, NULL };
+      = { &lodge_bus_manager, &lodge_bus_images, &lodge_bus_remotes, &lodge_bus_objects, NULL };
   const char *wanted = interface_name;
 
   if (g_str_equal (interface_name, "org.freedesktop.DBus.Properties"))

@@ -3,6 +3,7 @@
 
 #define MANAGER  "org.lodge1.Manager"
 #define IMAGES   "org.lodge1.Images"
+#define REMOTES  "org.lodge1.Remotes"
 #define INSTANCE "org.lodge1.Instance"
 #define IMAGE    "org.lodge1.Image"
 #define JOB      "org.lodge1.Job"
@@ -25,6 +26,13 @@ static const LodgeBusPolicy policy_table[] = {
   { IMAGES, "ListImages", NULL, 0 },
   { IMAGES, "Pull", ACT ("image"), 0 },
   { IMAGES, "Import", ACT ("image"), LODGE_POLICY_TAKES_FDS },
+
+  { REMOTES, "List", NULL, 0 },
+  { REMOTES, "Add", ACT ("remote"), 0 },
+  { REMOTES, "Remove", ACT ("remote"), 0 },
+  { REMOTES, "SetDefault", ACT ("remote"), 0 },
+  { REMOTES, "ListImages", NULL, 0 },
+  { REMOTES, "Refresh", ACT ("image"), 0 },
 
   { INSTANCE, "Start", ACT ("instance-lifecycle"), 0 },
   { INSTANCE, "Stop", ACT ("instance-lifecycle"), 0 },

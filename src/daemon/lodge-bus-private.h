@@ -44,6 +44,7 @@ gboolean lodge_bus_check_job_limit (LodgeBus *self, guint32 uid, GError **error)
 /* What each file offers. */
 extern const LodgeBusInterface lodge_bus_manager;
 extern const LodgeBusInterface lodge_bus_images;
+extern const LodgeBusInterface lodge_bus_remotes;
 extern const LodgeBusInterface lodge_bus_objects;
 extern const LodgeBusInterface lodge_bus_instance;
 extern const LodgeBusInterface lodge_bus_image;

@@ -420,7 +420,7 @@ static gboolean
 register_all (LodgeBus *self, GError **error)
 {
   const LodgeBusInterface *const roots[]
-      = { &lodge_bus_manager, &lodge_bus_images, &lodge_bus_objects };
+      = { &lodge_bus_manager, &lodge_bus_images, &lodge_bus_remotes, &lodge_bus_objects };
   const struct
   {
     const LodgeBusInterface *interface;

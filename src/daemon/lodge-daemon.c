@@ -44,6 +44,7 @@ options_clear (LodgeDaemonOptions *options)
   g_free (options->bus_address);
   g_free (options->lxc_uri);
   g_free (options->kvm_uri);
+  g_free (options->proxy);
 }
 
 static void
@@ -70,6 +71,7 @@ parse_options (LodgeDaemonOptions *out, int *argc, char ***argv, GError **error)
     { "lxc-uri", 0, 0, G_OPTION_ARG_STRING, &out->lxc_uri, "libvirt connection of containers",
       "URI" },
     { "kvm-uri", 0, 0, G_OPTION_ARG_STRING, &out->kvm_uri, "libvirt connection of VMs", "URI" },
+    { "proxy", 0, 0, G_OPTION_ARG_STRING, &out->proxy, "what downloads go through", "URL" },
     { "no-lxc", 0, 0, G_OPTION_ARG_NONE, &out->no_lxc, "no containers", NULL },
     { "no-kvm", 0, 0, G_OPTION_ARG_NONE, &out->no_kvm, "no VMs", NULL },
     { "debug", 0, 0, G_OPTION_ARG_NONE, &out->debug, "log more", NULL },
@@ -209,6 +211,8 @@ open_state (Daemon *self, const LodgeDaemonParts *parts, GError **error)
   if (self->images == NULL)
     return FALSE;
   lodge_image_store_set_helper_dir (self->images, options->libexec_dir);
+  if (options->proxy != NULL && !lodge_image_store_set_proxy (self->images, options->proxy, error))
+    return FALSE;
   self->drivers = parts->make_drivers (options, error);
   if (self->drivers == NULL)
     return FALSE;

@@ -18,6 +18,7 @@ typedef struct
   gboolean session;
   char *lxc_uri;
   char *kvm_uri;
+  char *proxy; /* NULL: none */
   gboolean no_lxc;
   gboolean no_kvm;
   gboolean debug;

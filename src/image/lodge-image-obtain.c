@@ -1,338 +1,374 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Builds have a staging directory of their own, not their first caller's: that caller may be
- * cancelled, and its job cleans up, while others still wait for the same build.
+ * From the name of an image to an image in the store.
+ *
+ *   what is here            is used at once, whatever a server has by now
+ *   remote:name             from that remote
+ *   name                    from the default remote; when that does not have it, or cannot be
+ *                           reached, built from packages where Lodge knows how
+ *   https://…               one file
  */
-#include "lodge-image-private.h"
+#include "lodge-remote-private.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "lodge-fd.h"
-
-#define NOTICE_WORD "notice "
+#include "lodge-name.h"
 
 typedef struct
 {
-  LodgeImageStore *store; /* owned */
-  const LodgeImageRecipe *recipe;
   LodgeKind kind;
-  char *key; /* in store->builds */
-  char *dir;
-  LodgeHelper *helper;
-  GCancellable *cancellable; /* of the helper */
-  GPtrArray *waiters;        /* Waiter, owned */
-  GPtrArray *notices;        /* for those who join later */
-  char *fingerprint;         /* when it has been built */
-  GError *error;             /* when it has failed */
-} LodgeImageBuild;
-
-typedef struct
-{
-  LodgeImageBuild *build; /* borrowed: it outlives its waiters */
-  GTask *task;
-  GSource *cancel_source;
+  LodgeObtainFlags flags;
+  LodgeRemote *remote; /* NULL with an address */
+  char *ref;
+  char *alias; /* as the remote knows it */
+  char *local_alias;
+  gboolean is_qualified;
   LodgeImageProgressFunc progress;
   LodgeImageNoticeFunc notice;
   gpointer func_data;
-} Waiter;
+} Obtain;
 
 static void
-waiter_free (Waiter *waiter)
+obtain_free (Obtain *obtain)
 {
-  if (waiter->cancel_source != NULL)
-    {
-      g_source_destroy (waiter->cancel_source);
-      g_source_unref (waiter->cancel_source);
-    }
-  g_clear_object (&waiter->task);
-  g_free (waiter);
+  lodge_remote_free (obtain->remote);
+  g_free (obtain->ref);
+  g_free (obtain->alias);
+  g_free (obtain->local_alias);
+  g_free (obtain);
 }
 
+static void notify (const Obtain *obtain, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
 static void
-build_free (LodgeImageBuild *build)
+notify (const Obtain *obtain, const char *format, ...)
 {
-  g_ptr_array_unref (build->waiters);
-  g_ptr_array_unref (build->notices);
-  g_clear_object (&build->helper);
-  g_object_unref (build->cancellable);
-  g_clear_error (&build->error);
-  g_free (build->fingerprint);
-  g_free (build->key);
-  g_free (build->dir);
-  g_object_unref (build->store);
-  g_free (build);
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  text[strcspn (text, "\n")] = '\0';
+  if (obtain->notice != NULL)
+    obtain->notice (text, obtain->func_data);
 }
 
-/* From here on a new caller starts a build of its own. */
+/* @task, @fingerprint: (transfer full) */
 static void
-close_for_joining (LodgeImageBuild *build)
+succeed (GTask *task, char *fingerprint)
 {
-  if (g_hash_table_lookup (build->store->builds, build->key) == build)
-    g_hash_table_remove (build->store->builds, build->key);
-}
-
-/* ---- its end ---- */
-
-static void
-finish (LodgeImageBuild *build)
-{
-  close_for_joining (build);
-  for (guint i = 0; i < build->waiters->len; i++)
-    {
-      Waiter *waiter = g_ptr_array_index (build->waiters, i);
-
-      if (build->error != NULL)
-        g_task_return_error (waiter->task, g_error_copy (build->error));
-      else
-        g_task_return_pointer (waiter->task, g_strdup (build->fingerprint), g_free);
-    }
-  build_free (build);
-}
-
-static void
-on_discarded (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  finish (user_data);
-}
-
-/* @error: (transfer full) */
-static void
-fail (LodgeImageBuild *build, GError *error)
-{
-  close_for_joining (build);
-  build->error = error;
-  if (g_error_matches (error, LODGE_ERROR, LODGE_ERROR_DOWNLOAD) && !strchr (error->message, '\n'))
-    {
-      g_autofree char *message
-          = g_strconcat (error->message,
-                         "\nCheck the network and the mirrors in /etc/apt; an image that was "
-                         "fetched elsewhere can be imported.",
-                         NULL);
-      lodge_image_set_string (&error->message, message);
-    }
-  lodge_image_discard_async (build->store, build->dir, on_discarded, build);
-}
-
-static void
-on_published (GObject *source, GAsyncResult *result, gpointer user_data)
-{
-  LodgeImageBuild *build = user_data;
+  LodgeImageStore *self = g_task_get_source_object (task);
+  const Obtain *obtain = g_task_get_task_data (task);
   GError *error = NULL;
 
-  if (!lodge_image_publish_finish (build->store, result, &error))
-    fail (build, error);
+  if (obtain->local_alias != NULL
+      && !lodge_image_store_add_alias (self, fingerprint, obtain->local_alias, &error))
+    {
+      g_free (fingerprint);
+      g_task_return_error (task, error);
+    }
   else
-    finish (build);
+    g_task_return_pointer (task, fingerprint, g_free);
+  g_object_unref (task);
 }
 
-static LodgeImage *
-describe (LodgeImageBuild *build, GError **error)
+/* @task, @error: (transfer full) */
+static void
+fail (GTask *task, GError *error)
 {
-  LodgeImage *image = lodge_image_from_results (build->helper, build->kind, error);
-  g_autofree char *source = g_strconcat ("build:", build->recipe->aliases[0], NULL);
-
-  if (image == NULL)
-    return NULL;
-  lodge_image_set_string (&image->source, source);
-  g_strfreev (image->aliases);
-  image->aliases = g_strdupv ((char **) build->recipe->aliases);
-  return image;
+  g_task_return_error (task, error);
+  g_object_unref (task);
 }
+
+/* ---- build ---- */
 
 static void
 on_built (GObject *source, GAsyncResult *result, gpointer user_data)
 {
-  LodgeImageBuild *build = user_data;
-  g_autoptr (LodgeImage) image = NULL;
+  GTask *task = user_data;
   GError *error = NULL;
+  char *fingerprint = g_task_propagate_pointer (G_TASK (result), &error);
 
-  if (!lodge_helper_run_finish (build->helper, result, &error)
-      || (image = describe (build, &error)) == NULL)
+  if (fingerprint == NULL)
     {
-      fail (build, error);
+      fail (task, error);
       return;
     }
-  build->fingerprint = g_strdup (image->fingerprint);
-  lodge_image_publish_async (build->store, image, build->dir, on_published, build);
-}
-
-/* ---- its course ---- */
-
-static void
-on_progress (LodgeHelper *helper, double fraction, guint64 done, guint64 total, const char *stage,
-             gpointer user_data)
-{
-  LodgeImageBuild *build = user_data;
-
-  for (guint i = 0; i < build->waiters->len; i++)
-    {
-      Waiter *waiter = g_ptr_array_index (build->waiters, i);
-
-      if (waiter->progress != NULL)
-        waiter->progress (fraction, done, total, stage, waiter->func_data);
-    }
+  /* A build has its own aliases. */
+  g_task_return_pointer (task, fingerprint, g_free);
+  g_object_unref (task);
 }
 
 static void
-on_line (LodgeHelper *helper, const char *line, int fd, gpointer user_data)
+build (GTask *task, const LodgeImageRecipe *recipe)
 {
-  LodgeImageBuild *build = user_data;
+  LodgeImageStore *self = g_task_get_source_object (task);
+  const Obtain *obtain = g_task_get_task_data (task);
 
-  if (fd >= 0)
-    close (fd);
-  if (!g_str_has_prefix (line, NOTICE_WORD))
-    return;
-  line += strlen (NOTICE_WORD);
-  g_ptr_array_add (build->notices, g_strdup (line));
-  for (guint i = 0; i < build->waiters->len; i++)
-    {
-      Waiter *waiter = g_ptr_array_index (build->waiters, i);
-
-      if (waiter->notice != NULL)
-        waiter->notice (line, waiter->func_data);
-    }
+  lodge_image_build_join (self, recipe, obtain->kind, obtain->progress, obtain->notice,
+                          obtain->func_data,
+                          g_task_new (self, g_task_get_cancellable (task), on_built, task));
 }
 
-/*
- * The last one who waits waits on, for the end of what it has stopped; others just leave.
- */
-static gboolean
-on_waiter_cancelled (GCancellable *cancellable, gpointer user_data)
+/* What the default remote cannot give may be built, unless something speaks against trusting what
+ * comes from outside at all, or the caller has left.  @error: (transfer full) */
+static void
+fall_back (GTask *task, GError *error)
 {
-  Waiter *waiter = user_data;
-  LodgeImageBuild *build = waiter->build;
+  const Obtain *obtain = g_task_get_task_data (task);
+  const LodgeImageRecipe *recipe
+      = !obtain->is_qualified ? lodge_image_recipe_find (obtain->ref) : NULL;
+  LodgeImageStore *self = g_task_get_source_object (task);
 
-  if (build->waiters->len == 1)
+  if (recipe == NULL && !obtain->is_qualified
+      && g_error_matches (error, LODGE_ERROR, LODGE_ERROR_DOWNLOAD))
     {
-      close_for_joining (build);
-      g_cancellable_cancel (build->cancellable);
+      /* Nobody has said that there is such an image at all. */
+      notify (obtain, "The remote “%s” cannot be asked: %s", obtain->remote->name, error->message);
+      g_clear_error (&error);
+      (void) lodge_image_store_resolve (self, obtain->ref, obtain->kind, &error);
     }
+  if (recipe == NULL || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_VERIFICATION_FAILED)
+      || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_CANCELLED)
+      || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_NO_SPACE))
+    {
+      fail (task, error);
+      return;
+    }
+  notify (obtain, "%s is built from the distribution's packages, for %s", obtain->ref,
+          error->message);
+  g_clear_error (&error);
+  build (task, recipe);
+}
+
+/* ---- servers ---- */
+
+static void
+on_downloaded (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *task = user_data;
+  const Obtain *obtain = g_task_get_task_data (task);
+  GError *error = NULL;
+  char *fingerprint = g_task_propagate_pointer (G_TASK (result), &error);
+
+  if (fingerprint != NULL)
+    succeed (task, fingerprint);
+  else if (obtain->remote != NULL)
+    fall_back (task, error);
+  else
+    fail (task, error);
+}
+
+static void
+download (GTask *task, const LodgeRemote *remote, const LodgeCatalogEntry *entry,
+          const char *source)
+{
+  LodgeImageStore *self = g_task_get_source_object (task);
+  const Obtain *obtain = g_task_get_task_data (task);
+
+  lodge_image_download_join (self, remote, entry, obtain->local_alias, source, obtain->progress,
+                             obtain->notice, obtain->func_data,
+                             g_task_new (self, g_task_get_cancellable (task), on_downloaded, task));
+}
+
+static GError *
+make_not_found (const Obtain *obtain, GPtrArray *catalog)
+{
+  LodgeKind other = obtain->kind == LODGE_KIND_VM ? LODGE_KIND_CONTAINER : LODGE_KIND_VM;
+  g_autoptr (GPtrArray) names = g_ptr_array_new ();
+  g_autofree char *head = g_strndup (obtain->alias, 80);
+  g_autofree char *shown = lodge_text_escape (head);
+
+  if (lodge_catalog_find (catalog, obtain->alias, other) != NULL)
+    return g_error_new (LODGE_ERROR, LODGE_ERROR_NOT_FOUND,
+                        "The remote “%s” has the image “%s” for %s only", obtain->remote->name,
+                        shown, other == LODGE_KIND_VM ? "VMs" : "containers");
+  for (guint i = 0; i < catalog->len; i++)
+    {
+      const LodgeCatalogEntry *entry = g_ptr_array_index (catalog, i);
+      for (char **alias = entry->aliases; *alias != NULL; alias++)
+        g_ptr_array_add (names, *alias);
+    }
+  g_ptr_array_add (names, NULL);
+  const char *nearest = lodge_nearest (obtain->alias, (const char *const *) names->pdata);
+  return g_error_new (LODGE_ERROR, LODGE_ERROR_NOT_FOUND,
+                      nearest != NULL ? "The remote “%s” has no image “%s”\nDid you mean “%s”?"
+                                      : "The remote “%s” has no image “%s”",
+                      obtain->remote->name, shown, nearest);
+}
+
+static void
+on_browsed (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  GTask *task = user_data;
+  LodgeImageStore *self = LODGE_IMAGE_STORE (source);
+  const Obtain *obtain = g_task_get_task_data (task);
+  GError *error = NULL;
+  g_autoptr (GPtrArray) catalog = lodge_image_store_browse_finish (self, result, &error);
+  const LodgeCatalogEntry *entry
+      = catalog != NULL ? lodge_catalog_find (catalog, obtain->alias, obtain->kind) : NULL;
+  const LodgeImage *known = entry != NULL ? lodge_image_store_get (self, entry->fingerprint) : NULL;
+
+  if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
+    {
+      g_clear_error (&error);
+      fail (task, g_error_new (LODGE_ERROR, LODGE_ERROR_CANCELLED, "cancelled"));
+    }
+  else if (catalog == NULL)
+    fall_back (task, error);
+  else if (entry == NULL)
+    fall_back (task, make_not_found (obtain, catalog));
+  else if (known != NULL && known->kind == obtain->kind)
+    succeed (task, g_strdup (known->fingerprint));
   else
     {
-      g_task_return_new_error (waiter->task, LODGE_ERROR, LODGE_ERROR_CANCELLED, "cancelled");
-      g_ptr_array_remove (build->waiters, waiter);
+      g_autofree char *name = g_strconcat (obtain->remote->name, ":", obtain->alias, NULL);
+      download (task, obtain->remote, entry, name);
     }
-  return G_SOURCE_REMOVE;
 }
 
 static void
-join (LodgeImageBuild *build, GTask *task, LodgeImageProgressFunc progress,
-      LodgeImageNoticeFunc notice, gpointer func_data)
+append_path (char **url, const char *path)
 {
-  GCancellable *cancellable = g_task_get_cancellable (task);
-  Waiter *waiter = g_new0 (Waiter, 1);
+  char *full = g_strconcat (*url, "/", path, NULL);
 
-  waiter->build = build;
-  waiter->task = task;
-  waiter->progress = progress;
-  waiter->notice = notice;
-  waiter->func_data = func_data;
-  if (cancellable != NULL)
+  g_free (*url);
+  *url = full;
+}
+
+/* One file of a remote that is a folder. */
+static void
+download_file (GTask *task)
+{
+  const Obtain *obtain = g_task_get_task_data (task);
+  g_autoptr (LodgeRemote) file = lodge_remote_copy (obtain->remote);
+  GError *error = NULL;
+
+  append_path (&file->url, obtain->alias);
+  for (char **mirror = file->mirrors; *mirror != NULL; mirror++)
+    append_path (mirror, obtain->alias);
+  if (lodge_remote_url_validate (file->url, file->allow_http, "The address", &error))
+    download (task, file, NULL, obtain->local_alias);
+  else
+    fail (task, error);
+}
+
+static void
+download_address (GTask *task)
+{
+  const Obtain *obtain = g_task_get_task_data (task);
+  g_autoptr (LodgeRemote) remote = lodge_remote_new (NULL, LODGE_REMOTE_URL, obtain->ref);
+  GError *error = NULL;
+
+  remote->allow_private = (obtain->flags & LODGE_OBTAIN_PRIVATE) != 0;
+  if (lodge_remote_url_validate (obtain->ref, FALSE, "The address", &error))
+    download (task, remote, NULL, obtain->ref);
+  else
+    fail (task, error);
+}
+
+/* ---- the decision ---- */
+
+static gboolean
+split (LodgeImageStore *self, Obtain *obtain, GError **error)
+{
+  const LodgeRemote *remote;
+  const char *alias;
+
+  if (lodge_remotes_is_url (obtain->ref))
+    return TRUE;
+  obtain->is_qualified = lodge_remotes_split (self, obtain->ref, &remote, &alias, error);
+  if (remote == NULL || !lodge_alias_validate (alias, error))
+    return FALSE;
+  obtain->remote = lodge_remote_copy (remote);
+  obtain->alias = g_strdup (alias);
+  if (remote->protocol != LODGE_REMOTE_BUILD)
+    obtain->local_alias = g_strconcat (remote->name, ":", alias, NULL);
+  return TRUE;
+}
+
+static void
+get_from_remote (GTask *task)
+{
+  LodgeImageStore *self = g_task_get_source_object (task);
+  const Obtain *obtain = g_task_get_task_data (task);
+  const LodgeImageRecipe *recipe = lodge_image_recipe_find (obtain->alias);
+  GError *error = NULL;
+
+  switch (obtain->remote->protocol)
     {
-      waiter->cancel_source = g_cancellable_source_new (cancellable);
-      g_source_set_callback (waiter->cancel_source, G_SOURCE_FUNC (on_waiter_cancelled), waiter,
-                             NULL);
-      g_source_attach (waiter->cancel_source, NULL);
+    case LODGE_REMOTE_SIMPLESTREAMS:
+      lodge_image_store_browse_async (self, obtain->remote->name, FALSE, FALSE, on_browsed, task);
+      break;
+    case LODGE_REMOTE_URL:
+      download_file (task);
+      break;
+    default:
+      if (recipe != NULL)
+        build (task, recipe);
+      else
+        {
+          (void) lodge_image_store_resolve (self, obtain->ref, obtain->kind, &error);
+          fail (task, error);
+        }
     }
-  g_ptr_array_add (build->waiters, waiter);
-  for (guint i = 0; notice != NULL && i < build->notices->len; i++)
-    notice (g_ptr_array_index (build->notices, i), func_data);
-}
-
-/* ---- its beginning ---- */
-
-static char *
-make_build_dir (LodgeImageStore *self, GError **error)
-{
-  g_autofree char *uuid = g_uuid_string_random ();
-  g_autofree char *name = g_strconcat ("image-", uuid, NULL);
-  char *dir = g_build_filename (self->state_dir, "staging", name, NULL);
-
-  if (mkdir (dir, 0700) == 0)
-    return dir;
-  lodge_error_set_errno (error, errno, "The directory %s cannot be made", dir);
-  g_free (dir);
-  return NULL;
-}
-
-static LodgeImageBuild *
-start_build (LodgeImageStore *self, const LodgeImageRecipe *recipe, LodgeKind kind, const char *key,
-             GError **error)
-{
-  g_autofree char *dir = make_build_dir (self, error);
-  LodgeHelper *helper
-      = dir != NULL ? lodge_image_store_make_helper (self, LODGE_IMAGE_WORKER, "build", dir, error)
-                    : NULL;
-
-  if (helper == NULL)
-    return NULL;
-  LodgeImageBuild *build = g_new0 (LodgeImageBuild, 1);
-  build->store = g_object_ref (self);
-  build->recipe = recipe;
-  build->kind = kind;
-  build->key = g_strdup (key);
-  build->dir = g_steal_pointer (&dir);
-  build->helper = helper;
-  build->cancellable = g_cancellable_new ();
-  build->waiters = g_ptr_array_new_with_free_func ((GDestroyNotify) waiter_free);
-  build->notices = g_ptr_array_new_with_free_func (g_free);
-  lodge_helper_add (helper, "distribution", recipe->distribution);
-  lodge_helper_add (helper, "suite", recipe->suite);
-  lodge_helper_add (helper, "kind", lodge_kind_nick (kind));
-  lodge_helper_add (helper, "arch", lodge_image_host_machine ());
-  lodge_helper_set_progress_func (helper, on_progress, build);
-  lodge_helper_set_line_func (helper, on_line, build);
-  g_hash_table_insert (self->builds, g_strdup (key), build);
-  return build;
 }
 
 void
 lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
-                                gboolean rebuild, const char *staging_dir,
+                                LodgeObtainFlags flags, const char *staging_dir,
                                 LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
                                 gpointer func_data, GCancellable *cancellable,
                                 GAsyncReadyCallback callback, gpointer user_data)
 {
   GTask *task = g_task_new (self, cancellable, callback, user_data);
+  gboolean rebuild = (flags & LODGE_OBTAIN_REBUILD) != 0;
+  const LodgeImage *image = lodge_image_store_resolve (self, ref, kind, NULL);
   const LodgeImageRecipe *recipe = lodge_image_recipe_find (ref);
+  Obtain *obtain = g_new0 (Obtain, 1);
   GError *error = NULL;
-  const LodgeImage *image = lodge_image_store_resolve (self, ref, kind, &error);
-  LodgeImageBuild *build = NULL;
 
   g_task_set_check_cancellable (task, FALSE);
-  if (image != NULL && (!rebuild || recipe == NULL))
+  g_task_set_task_data (task, obtain, (GDestroyNotify) obtain_free);
+  obtain->kind = kind;
+  obtain->flags = flags;
+  obtain->ref = g_strdup (ref);
+  obtain->progress = progress;
+  obtain->notice = notice;
+  obtain->func_data = func_data;
+  if (image != NULL && (!rebuild || !lodge_image_store_can_obtain (self, ref, kind)))
     {
       g_task_return_pointer (task, g_strdup (image->fingerprint), g_free);
       g_object_unref (task);
-      return;
     }
-  if (recipe != NULL)
-    {
-      g_autofree char *key = lodge_image_alias_key (kind, recipe->aliases[0]);
-
-      g_clear_error (&error);
-      build = g_hash_table_lookup (self->builds, key);
-      if (build != NULL)
-        {
-          join (build, task, progress, notice, func_data);
-          return;
-        }
-      build = start_build (self, recipe, kind, key, &error);
-    }
-  if (build == NULL)
-    {
-      g_task_return_error (task, error);
-      g_object_unref (task);
-      return;
-    }
-  join (build, task, progress, notice, func_data);
-  lodge_helper_run_async (build->helper, build->cancellable, on_built, build);
+  else if (rebuild && recipe != NULL)
+    build (task, recipe);
+  else if (!split (self, obtain, &error))
+    fail (task, error);
+  else if (obtain->remote == NULL)
+    download_address (task);
+  else
+    get_from_remote (task);
 }
 
 char *
 lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *result, GError **error)
 {
   return g_task_propagate_pointer (G_TASK (result), error);
+}
+
+gboolean
+lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind)
+{
+  const LodgeRemote *remote;
+  const char *alias;
+
+  if (lodge_remotes_is_url (ref))
+    return lodge_remote_url_validate (ref, FALSE, "The address", NULL);
+  if (lodge_image_recipe_find (ref) != NULL)
+    return TRUE;
+  (void) lodge_remotes_split (self, ref, &remote, &alias, NULL);
+  return remote != NULL && remote->protocol != LODGE_REMOTE_BUILD
+         && lodge_alias_validate (alias, NULL) && !lodge_refresh_is_hopeless (self, remote->name);
 }

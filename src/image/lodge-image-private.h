@@ -24,7 +24,12 @@ struct _LodgeImageStore
   LodgeExecutor *executor; /* for what waits for the disk */
   GHashTable *images;      /* fingerprint → LodgeImage */
   GHashTable *aliases;     /* "<kind>/<alias>" → fingerprint */
-  GHashTable *builds;      /* "<kind>/<recipe>" → LodgeImageBuild, borrowed: those to be joined */
+  GHashTable *works;       /* key → LodgeImageWork, borrowed: those to be joined */
+  GHashTable *remotes;     /* name → LodgeRemote */
+  GHashTable *refreshes;   /* name of a remote → Refresh, borrowed: those to be joined */
+  GHashTable *refusals;    /* name of a remote → why it is not asked for a while */
+  char *default_remote;
+  char *proxy; /* for all remotes that name none; or NULL */
 };
 
 /* ---- lodge-image.c ---- */
@@ -51,6 +56,8 @@ typedef struct
 const LodgeImageRecipe *lodge_image_recipe_find (const char *ref);
 /** @ref without "build:".  Borrowed. */
 const char *lodge_image_recipe_strip (const char *ref);
+/** Recipe number @index, or NULL.  Static. */
+const LodgeImageRecipe *lodge_image_recipe_nth (guint index);
 /** Adds the aliases of all recipes (static strings). */
 void lodge_image_recipe_add_names (GPtrArray *names);
 /** This host's architecture as dpkg has it; libvirt's name when dpkg's is not known. */
@@ -73,6 +80,10 @@ char *lodge_image_store_dir (LodgeImageStore *self, const char *fingerprint);
  * it.  An image that is there already keeps its age and, as far as @image has none, its aliases.
  */
 gboolean lodge_image_store_commit (LodgeImageStore *self, LodgeImage *image, GError **error);
+
+/** Gives an image one more alias, which others lose. */
+gboolean lodge_image_store_add_alias (LodgeImageStore *self, const char *fingerprint,
+                                      const char *alias, GError **error);
 
 /* ---- lodge-image-publish.c ---- */
 

@@ -38,6 +38,12 @@ lodge_image_recipe_find (const char *ref)
   return NULL;
 }
 
+const LodgeImageRecipe *
+lodge_image_recipe_nth (guint index)
+{
+  return index < G_N_ELEMENTS (recipes) ? &recipes[index] : NULL;
+}
+
 void
 lodge_image_recipe_add_names (GPtrArray *names)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "lodge-image-private.h"
+#include "lodge-remote-private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 #define ALIAS_PREFIX      "/aliases/"
 #define ROOTFS_NAME       "rootfs"
 #define DISK_NAME         "disk.qcow2"
-#define BUILD_DIR_PREFIX  "image-" /* in staging/; see lodge-image-obtain.c */
+#define BUILD_DIR_PREFIX  "image-" /* in staging/; see lodge-image-work.c */
 #define DOCUMENT_MAX      1024
 #define SHORT_FINGERPRINT 6
 #define ALIASES_MAX       60 /* all old and all new ones fit into one transaction */
@@ -45,7 +45,12 @@ lodge_image_store_finalize (GObject *object)
   g_free (self->helper_dir);
   g_hash_table_unref (self->images);
   g_hash_table_unref (self->aliases);
-  g_hash_table_unref (self->builds);
+  g_hash_table_unref (self->works);
+  g_hash_table_unref (self->remotes);
+  g_hash_table_unref (self->refreshes);
+  g_hash_table_unref (self->refusals);
+  g_free (self->default_remote);
+  g_free (self->proxy);
   G_OBJECT_CLASS (lodge_image_store_parent_class)->finalize (object);
 }
 
@@ -68,7 +73,12 @@ lodge_image_store_init (LodgeImageStore *self)
   self->images
       = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) lodge_image_free);
   self->aliases = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  self->builds = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->works = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  self->remotes
+      = g_hash_table_new_full (g_str_hash, g_str_equal, NULL, (GDestroyNotify) lodge_remote_free);
+  self->refreshes = g_hash_table_new (g_str_hash, g_str_equal);
+  self->refusals
+      = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, lodge_refresh_refusal_free);
 }
 
 void
@@ -238,8 +248,10 @@ lodge_image_store_new (LodgeStore *store, const char *state_dir, GError **error)
   self->state_dir = g_strdup (state_dir);
   if (!lodge_dir_make (trash, 0700, error) || !load_images (self, error)
       || !load_aliases (self, error) || !clean_folder (self, "images", "", error)
-      || !clean_folder (self, "staging", BUILD_DIR_PREFIX, error))
+      || !clean_folder (self, "staging", BUILD_DIR_PREFIX, error)
+      || !lodge_remotes_load (self, error))
     return NULL;
+  lodge_image_download_clean (self);
   g_hash_table_iter_init (&iter, self->images);
   while (g_hash_table_iter_next (&iter, NULL, &image))
     list_aliases (self, image);
@@ -345,23 +357,57 @@ set_not_found (LodgeImageStore *self, const char *ref, LodgeKind kind, GError **
                shown, describe_kind (kind), nearest);
 }
 
+static const LodgeImage *
+find_by_alias (LodgeImageStore *self, const char *alias, LodgeKind kind)
+{
+  g_autofree char *key = lodge_image_alias_key (kind, alias);
+  const char *fingerprint = g_hash_table_lookup (self->aliases, key);
+
+  return fingerprint != NULL ? g_hash_table_lookup (self->images, fingerprint) : NULL;
+}
+
+static const LodgeImage *
+find_by_source (LodgeImageStore *self, const char *source, LodgeKind kind)
+{
+  GHashTableIter iter;
+  gpointer value;
+
+  g_hash_table_iter_init (&iter, self->images);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      const LodgeImage *image = value;
+      if (image->kind == kind && strcmp (image->source, source) == 0)
+        return image;
+    }
+  return NULL;
+}
+
+/* What is here under that name: its own, or the one that the default remote has for it. */
+static const LodgeImage *
+find_by_name (LodgeImageStore *self, const char *ref, LodgeKind kind)
+{
+  const char *name = lodge_image_recipe_strip (ref);
+  g_autofree char *qualified = g_strconcat (self->default_remote, ":", ref, NULL);
+  const LodgeImage *image = find_by_alias (self, name, kind);
+
+  if (image == NULL && name == ref)
+    image = find_by_alias (self, qualified, kind);
+  return image == NULL && lodge_remotes_is_url (ref) ? find_by_source (self, ref, kind) : image;
+}
+
 const LodgeImage *
 lodge_image_store_resolve (LodgeImageStore *self, const char *ref, LodgeKind kind, GError **error)
 {
   const char *name = lodge_image_recipe_strip (ref);
-  g_autofree char *key = lodge_image_alias_key (kind, name);
-  const char *fingerprint = g_hash_table_lookup (self->aliases, key);
+  const LodgeImage *image = find_by_name (self, ref, kind);
   guint n = 0;
 
-  if (fingerprint != NULL)
-    return g_hash_table_lookup (self->images, fingerprint);
+  if (image != NULL)
+    return image;
   if (is_prefix_of_fingerprint (name))
-    {
-      const LodgeImage *image = find_by_prefix (self, name, kind, &n);
-
-      if (n == 1)
-        return image;
-    }
+    image = find_by_prefix (self, name, kind, &n);
+  if (n == 1)
+    return image;
   if (n > 1)
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND,
                  "%u images have fingerprints that begin with “%s”\nGive more of its digits.", n,
@@ -369,12 +415,6 @@ lodge_image_store_resolve (LodgeImageStore *self, const char *ref, LodgeKind kin
   else
     set_not_found (self, name, kind, error);
   return NULL;
-}
-
-gboolean
-lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind)
-{
-  return lodge_image_recipe_find (ref) != NULL;
 }
 
 /* ---- changing ---- */
@@ -565,6 +605,23 @@ lodge_image_store_set_aliases (LodgeImageStore *self, const char *fingerprint,
   take_aliases (self, image, aliases);
   g_signal_emit (self, signals[IMAGE_CHANGED], 0, image->fingerprint);
   return TRUE;
+}
+
+gboolean
+lodge_image_store_add_alias (LodgeImageStore *self, const char *fingerprint, const char *alias,
+                             GError **error)
+{
+  LodgeImage *image = look_up (self, fingerprint, error);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  if (image == NULL)
+    return FALSE;
+  if (g_strv_contains ((const char *const *) image->aliases, alias))
+    return TRUE;
+  g_strv_builder_addv (builder, (const char **) image->aliases);
+  g_strv_builder_add (builder, alias);
+  g_auto (GStrv) aliases = g_strv_builder_end (builder);
+  return lodge_image_store_set_aliases (self, fingerprint, (const char *const *) aliases, error);
 }
 
 void

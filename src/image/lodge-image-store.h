@@ -52,6 +52,10 @@ LodgeImageStore *lodge_image_store_new (LodgeStore *store, const char *state_dir
  * for. */
 void lodge_image_store_set_helper_dir (LodgeImageStore *self, const char *helper_dir);
 
+/** What all downloads go through whose remote has no proxy of its own; the environment is never
+ * asked.  INVALID_ARGUMENT. */
+gboolean lodge_image_store_set_proxy (LodgeImageStore *self, const char *proxy, GError **error);
+
 /** All images, newest first.  (transfer container): the images are borrowed. */
 GPtrArray *lodge_image_store_list (LodgeImageStore *self);
 
@@ -79,17 +83,26 @@ typedef void (*LodgeImageProgressFunc) (double fraction, guint64 done, guint64 t
                                         const char *stage, gpointer user_data);
 typedef void (*LodgeImageNoticeFunc) (const char *notice, gpointer user_data);
 
+typedef enum
+{
+  LODGE_OBTAIN_NONE = 0,
+  LODGE_OBTAIN_REBUILD = 1 << 0, /* even when it is cached */
+  LODGE_OBTAIN_PRIVATE = 1 << 1, /* an address may be one of a private network */
+} LodgeObtainFlags;
+
 /**
  * lodge_image_store_obtain_async:
  * @staging_dir: an empty directory of the calling job, below `<state>/staging/`; what is left in
  *   it after a crash is removed by the job's recovery
- * @rebuild: even when it is cached
+ * @ref: alias, "remote:alias", fingerprint, or an https address
  *
- * Finds @ref or gets it from its remote (`build:` by lodge-image-worker).  Two callers that want
- * the same image share one build; cancelling one leaves the other's going.
+ * Finds @ref or gets it from its remote: `build:` by lodge-image-worker, others by lodge-fetch and
+ * an import.  What the default remote cannot give is built when there is a recipe for it, with a
+ * notice.  Two callers that want the same image share the work; cancelling one leaves the other's
+ * going.
  */
 void lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
-                                     gboolean rebuild, const char *staging_dir,
+                                     LodgeObtainFlags flags, const char *staging_dir,
                                      LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
                                      gpointer func_data, GCancellable *cancellable,
                                      GAsyncReadyCallback callback, gpointer user_data);

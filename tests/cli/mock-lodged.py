@@ -165,7 +165,7 @@ class Mock:
             self.instances[name] = Instance(number, name, kind, state, **more)
         self.root = os.path.join(WORK, "root")
         os.makedirs(self.root, exist_ok=True)
-        self.register("/org/lodge1", ["Manager", "Images"])
+        self.register("/org/lodge1", ["Manager", "Images", "Remotes"])
         for instance in self.instances.values():
             self.register(instance.path, ["Instance"])
         self.image_path = "/org/lodge1/image/_" + FINGERPRINT
@@ -337,6 +337,37 @@ class Mock:
 
     def image_Delete(self, path, parameters, invocation):
         raise Failure("InUse", "The image debian/12 is in use by web.\ndelete web first")
+
+    # org.lodge1.Remotes
+
+    def remotes_List(self, path, parameters, invocation):
+        invocation.return_value(GLib.Variant("(aa{sv})", ([
+            row(name="build", protocol="build", url="", default=False),
+            row(name="images", protocol="simplestreams", url="https://images.example.com",
+                default=True)],)))
+
+    def remotes_Add(self, path, parameters, invocation):
+        if parameters[0] == "images":
+            raise Failure("AlreadyExists", "There is a remote “images” already")
+        invocation.return_value(None)
+
+    def remotes_Remove(self, path, parameters, invocation):
+        invocation.return_value(None)
+
+    def remotes_SetDefault(self, path, parameters, invocation):
+        invocation.return_value(None)
+
+    def remotes_Refresh(self, path, parameters, invocation):
+        invocation.return_value(GLib.Variant("(u)", (7,)))
+
+    def remotes_ListImages(self, path, parameters, invocation):
+        if parameters[0] == "nobody":
+            raise Failure("NotFound", "There is no remote “nobody”")
+        invocation.return_value(GLib.Variant("(aa{sv})", ([
+            row(name="images:debian/12", aliases=["debian/12", EVIL], fingerprint=FINGERPRINT,
+                kind="vm", architecture="amd64", serial="20260608_05:24", size=123456789,
+                description="Debian " + EVIL, os="Debian", release="bookworm",
+                variant="default")],)))
 
     # org.lodge1.Job
 

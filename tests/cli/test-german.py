@@ -64,7 +64,7 @@ def every_help():
     """the help of every command comes in lines of a terminal's width"""
     with clilib.World() as world:
         installed(world)
-        names = [line[2:17].strip() for line in world.run("help").stdout.split("\n")
+        names = [line[2:21].strip() for line in world.run("help").stdout.split("\n")
                  if line.startswith("  ")]
         assert len(names) > 30, names
         for name in names:

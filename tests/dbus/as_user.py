@@ -36,6 +36,8 @@ def make_args(method):
             value = {"image": variant("s", "debian/12")}
         elif arg.name == "kind":
             value = "config"
+        elif arg.name == "remote":
+            value = "build"
         elif arg.name == "ref":
             value = "debian/12"
         values.append(value)

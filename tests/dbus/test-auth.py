@@ -12,7 +12,7 @@ from lodgetest import NOBODY, PREFIX, ROOT, HostTest, variant, wait_until
 # Reading is free, and so is waiting for a job.
 FREE = {("Manager", "GetInstance"), ("Manager", "ListInstances"), ("Manager", "ListJobs"),
         ("Manager", "GetSchema"), ("Images", "GetImage"), ("Images", "ListImages"),
-        ("Instance", "GetUsage"), ("Job", "Wait")}
+        ("Remotes", "List"), ("Remotes", "ListImages"), ("Instance", "GetUsage"), ("Job", "Wait")}
 
 ACTIONS = {"Start": "instance-lifecycle", "Stop": "instance-lifecycle",
            "Restart": "instance-lifecycle", "Pause": "instance-lifecycle",

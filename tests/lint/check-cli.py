@@ -25,7 +25,7 @@ def table():
     """The names in the table: {"launch", "image list", ...}, without the hidden ones."""
     text = sources.read("src/cli/lodge-cmd-table.c")
     rows = re.split(r"\.name = ", text)[1:]
-    return {re.match(r'"([a-z-]+)"', row).group(1).replace("-", " ") for row in rows
+    return {re.match(r'"([a-z-]+)"', row).group(1).replace("-", " ", 1) for row in rows
             if re.match(r'"[a-z-]+"', row) and "LODGE_CMD_HIDDEN" not in row}
 
 
@@ -33,7 +33,7 @@ def completed():
     found = set()
     for word in candidates():
         found.add(word)
-    for family in ("file", "image", "job"):
+    for family in ("file", "image", "job", "remote"):
         if family in found:
             found.discard(family)
             found.update(family + " " + word for word in candidates(family))

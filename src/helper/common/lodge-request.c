@@ -18,7 +18,9 @@ static const struct
   const char *key;
   int resource;
 } limits[] = {
+#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of addresses */
   { "limit.as", RLIMIT_AS },
+#endif
   { "limit.cpu", RLIMIT_CPU },
   { "limit.fsize", RLIMIT_FSIZE },
   { "limit.nofile", RLIMIT_NOFILE },

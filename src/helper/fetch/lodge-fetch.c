@@ -15,6 +15,7 @@
  */
 #include <grp.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -86,8 +87,10 @@ read_download (const LodgeRequest *request, LodgeDownload *out, LodgeFail *fail)
 static bool
 become_nobody (LodgeFail *fail)
 {
+  /* The change of the user clears the death signal. */
   if (setgroups (0, NULL) == 0 && setresgid (NOBODY, NOBODY, NOBODY) == 0
-      && setresuid (NOBODY, NOBODY, NOBODY) == 0 && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+      && setresuid (NOBODY, NOBODY, NOBODY) == 0 && prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+      && prctl (PR_SET_PDEATHSIG, SIGKILL) == 0)
     return true;
   return lodge_fail (fail, "HelperFailed", "The download cannot give up its rights");
 }
@@ -262,6 +265,8 @@ main (void)
   /* Proxies, authorities, and the configuration of OpenSSL are not to come from whoever started
    * the service. */
   clearenv ();
+  /* Nobody would take up what a download of a service that has ended brings. */
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
   setenv ("PATH", "/usr/bin:/bin", 1);
   setlocale (LC_CTYPE, "C.UTF-8");
   if (!lodge_request_read (&request, LODGE_HELPER_REQUEST_FD, &fail)

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "lodge-fd.h"
-#include "lodge-image-store.h"
+#include "lodge-remote.h"
 #include "lodge-sqlite-store.h"
 
 #define CONTAINER LODGE_KIND_CONTAINER
@@ -112,6 +112,9 @@ open_images (Fixture *f)
   f->images = lodge_image_store_new (LODGE_STORE (f->db), f->dir, &error);
   g_assert_no_error (error);
   lodge_image_store_set_helper_dir (f->images, f->helper_dir);
+  /* What servers offer is another test's. */
+  lodge_image_store_set_default_remote (f->images, "build", &error);
+  g_assert_no_error (error);
   g_signal_connect (f->images, "image-added", G_CALLBACK (on_added), f);
   g_signal_connect (f->images, "image-changed", G_CALLBACK (on_changed), f);
   g_signal_connect (f->images, "image-removed", G_CALLBACK (on_removed), f);
