@@ -71,8 +71,11 @@ fail_at (LodgeJob *self, const char *suffix, GError **error)
 static void
 replace_string (char **where, const char *value)
 {
+  /* The new value may be the old one. */
+  char *copy = g_strdup (value);
+
   g_free (*where);
-  *where = g_strdup (value);
+  *where = copy;
 }
 
 /* Brings the row up to what the job is, without writing it. */

@@ -252,7 +252,8 @@ forget_state (LodgeImageStore *self, const char *name, GError **error)
   g_autofree char *dir = g_path_get_dirname (catalog);
 
   g_hash_table_remove (self->refusals, name);
-  lodge_image_discard_async (self, dir, NULL, NULL);
+  if (access (dir, F_OK) == 0)
+    lodge_image_discard_async (self, dir, NULL, NULL);
   return lodge_store_txn (self->store, NULL, 0, &op, 1, NULL, error);
 }
 
