@@ -176,6 +176,26 @@ static const LodgeOptionSpec image_import_options[]
         { "root", '\0', LODGE_OPTION_STRING, "FILE",
           N_ ("the root or disk that FILE is the metadata of"), LODGE_COMPLETE_FILES },
         OPTION_END };
+static const LodgeOptionSpec image_export_options[]
+    = { { "format", '\0', LODGE_OPTION_STRING, "FORMAT", N_ ("unified, split, tar, qcow2 or raw"),
+          0 },
+        { "compression", '\0', LODGE_OPTION_STRING, "HOW", N_ ("none, gzip, xz or zstd"), 0 },
+        FORCE (N_ ("replace FILE when it is there")),
+        KIND,
+        OPTION_END };
+static const LodgeArgSpec export_arguments[]
+    = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES },
+        { "FILE", LODGE_ARG_OPTIONAL, LODGE_COMPLETE_FILES },
+        ARGUMENT_END };
+static const LodgeOptionSpec publish_options[]
+    = { { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_ ("a name for the image (repeatable)"),
+          0 },
+        { "description", '\0', LODGE_OPTION_STRING, "TEXT", N_ ("what it is"), 0 },
+        FORCE (N_ ("stop it for that time when it runs")),
+        OPTION_END };
+static const LodgeArgSpec publish_arguments[] = { { "INSTANCE", 0, LODGE_COMPLETE_INSTANCES },
+                                                  { "ALIAS", LODGE_ARG_OPTIONAL, 0 },
+                                                  ARGUMENT_END };
 static const LodgeArgSpec import_arguments[]
     = { { "FILE", 0, LODGE_COMPLETE_FILES },
         { "ROOT-FILE", LODGE_ARG_OPTIONAL, LODGE_COMPLETE_FILES },
@@ -510,6 +530,31 @@ const LodgeCmd lodge_cmd_table[] = {
       .arguments = import_arguments,
       .options = image_import_options,
       .run = lodge_cmd_image_import,
+  },
+  {
+      .name = "image-export",
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Write an image to a file that others can import"),
+      .description
+      = N_ ("Without FILE it is called like the image; “-” is standard output. The "
+            "formats unified and split are those of LXD and Incus; the second file of "
+            "split is FILE.root. tar is for containers, qcow2 and raw are for VMs. The "
+            "same image gives the same bytes each time."),
+      .examples = "lodge image export mine/1\n"
+                  "lodge image export mine/1 --format=tar - | tar -t\n"
+                  "lodge image export mine/disk disk.qcow2 --format=qcow2 --kind=vm",
+      .arguments = export_arguments,
+      .options = image_export_options,
+      .run = lodge_cmd_image_export,
+  },
+  {
+      .name = "publish",
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Make an image of a stopped instance"),
+      .examples = "lodge publish web mine/web\nlodge publish --force db --alias=mine/db",
+      .arguments = publish_arguments,
+      .options = publish_options,
+      .run = lodge_cmd_publish,
   },
   {
       .name = "image-alias",

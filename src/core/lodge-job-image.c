@@ -82,8 +82,8 @@ on_imported (GObject *source, GAsyncResult *result, gpointer user_data)
   take_fingerprint (job, fingerprint, error);
 }
 
-static void
-import (LodgeJob *job)
+void
+lodge_step_import_image (LodgeJob *job)
 {
   g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
   g_auto (GStrv) aliases = g_strsplit (lodge_json_get_string (job->data, "aliases", ""), "\n", -1);
@@ -93,7 +93,8 @@ import (LodgeJob *job)
           .n_fds = job->root_fd >= 0 ? 2 : 1,
           .aliases
           = aliases[0] != NULL && aliases[0][0] != '\0' ? (const char *const *) aliases : NULL,
-          .description = lodge_json_get_string (job->data, "description", NULL) };
+          .description = lodge_json_get_string (job->data, "description", NULL),
+          .source = lodge_json_get_string (job->data, "source", NULL) };
 
   lodge_image_store_import_async (job->manager->images, &what, staging, on_progress, on_notice, job,
                                   job->cancellable, on_imported, g_object_ref (job));
@@ -141,7 +142,7 @@ static const LodgeJobStep pull_steps[] = {
 
 static const LodgeJobStep import_steps[] = {
   STEP_STAGING,
-  { .nick = "import", .stage = "importing", .where = LODGE_STEP_ASYNC, .run_async = import },
+  { .nick = "import", .stage = "importing", .where = LODGE_STEP_ASYNC, .run_async = lodge_step_import_image },
   STEP_CLEAN,
 };
 

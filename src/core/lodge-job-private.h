@@ -133,6 +133,8 @@ extern const LodgeJobKind lodge_job_kind_rename;
 extern const LodgeJobKind lodge_job_kind_image_pull;
 extern const LodgeJobKind lodge_job_kind_image_import;
 extern const LodgeJobKind lodge_job_kind_image_delete;
+extern const LodgeJobKind lodge_job_kind_image_export;
+extern const LodgeJobKind lodge_job_kind_publish;
 
 /* ---- steps that several kinds share ---- */
 
@@ -141,5 +143,7 @@ gboolean lodge_step_power_on (LodgeJob *job, GError **error);
 void lodge_step_wait_booted (LodgeJob *job);
 gboolean lodge_step_make_staging (LodgeJob *job, GError **error);
 gboolean lodge_step_remove_staging (LodgeJob *job, GError **error);
+/** Makes an image of the job's `fd` (and `root_fd`). */
+void lodge_step_import_image (LodgeJob *job);
 
 G_END_DECLS

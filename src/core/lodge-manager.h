@@ -98,6 +98,14 @@ LodgeJob *lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKi
 LodgeJob *lodge_manager_import_image (LodgeManager *self, int fd, int root_fd,
                                       const char *const *aliases, const char *description,
                                       guint32 uid, GError **error);
+/** @fd, @root_fd: dup'ed: where to write; the second for "split", else -1. */
+LodgeJob *lodge_manager_export_image (LodgeManager *self, const char *fingerprint, int fd,
+                                      int root_fd, const char *format, const char *compression,
+                                      guint32 uid, GError **error);
+/** Makes an image of a stopped instance.  @aliases, @description: nullable. */
+LodgeJob *lodge_manager_publish_instance (LodgeManager *self, LodgeInstance *instance,
+                                          const char *const *aliases, const char *description,
+                                          guint32 uid, GError **error);
 LodgeJob *lodge_manager_delete_image (LodgeManager *self, const char *fingerprint, guint32 uid,
                                       GError **error);
 

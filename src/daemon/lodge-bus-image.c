@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
 #include "lodge-bus-convert.h"
 #include "lodge-bus-introspection.h"
 #include "lodge-bus-options.h"
@@ -149,7 +155,81 @@ static void delete (LodgeBusCall *call)
   lodge_bus_call_return_job (call, job, error);
 }
 
+/* Where an export may write: what its caller opened for writing, and what cannot be /proc. */
+static gboolean
+check_output (int fd, GError **error)
+{
+  int flags = fcntl (fd, F_GETFL);
+  struct stat st;
+
+  if (flags >= 0 && fstat (fd, &st) == 0 && (S_ISREG (st.st_mode) || S_ISFIFO (st.st_mode))
+      && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_RDONLY)
+    {
+      struct statfs fs;
+      if (fstatfs (fd, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC)
+        return TRUE;
+    }
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+               "the file for the image is neither a regular file nor a pipe open for writing");
+  return FALSE;
+}
+
+static gboolean
+check_format (const LodgeImage *image, const char *format, const char *compression, int root,
+              GError **error)
+{
+  static const char *const of_containers[] = { "unified", "split", "tar", NULL };
+  static const char *const of_vms[] = { "unified", "split", "qcow2", "raw", NULL };
+  static const char *const compressions[] = { "none", "gzip", "xz", "zstd", NULL };
+  const char *const *known = image->kind == LODGE_KIND_VM ? of_vms : of_containers;
+  g_autofree char *list = g_strjoinv (", ", (char **) known);
+
+  if (!g_strv_contains (known, format))
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 "image %.12s can be exported as: %s", image->fingerprint, list);
+  else if (compression != NULL && !g_strv_contains (compressions, compression))
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 "the compression is one of none, gzip, xz, zstd");
+  else if ((strcmp (format, "split") == 0) != (root >= 0))
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 "the format split, and no other, takes two files");
+  else
+    return TRUE;
+  return FALSE;
+}
+
+static void
+export_image (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[]
+      = { { "file", "h" }, { "root", "h" }, { "format", "s" }, { "compression", "s" }, { NULL } };
+  const LodgeImage *image = call->object;
+  g_autoptr (GVariant) options = g_variant_get_child_value (call->parameters, 0);
+  GUnixFDList *fds = lodge_bus_call_get_fds (call);
+  int file = -1, root = -1;
+  LodgeJob *job = NULL;
+  GError *error = NULL;
+
+  if (lodge_bus_check_job_limit (call->bus, call->uid, &error)
+      && lodge_bus_options_check (options, known, "option", &error)
+      && lodge_bus_options_get_fd (options, "file", fds, &file, &error)
+      && lodge_bus_options_get_fd (options, "root", fds, &root, &error)
+      && check_output (file, &error) && (root < 0 || check_output (root, &error)))
+    {
+      const char *format = lodge_bus_options_get_string (options, "format");
+      const char *compression = lodge_bus_options_get_string (options, "compression");
+
+      if (format == NULL)
+        format = "unified";
+      if (check_format (image, format, compression, root, &error))
+        job = lodge_manager_export_image (call->bus->manager, image->fingerprint, file, root,
+                                          format, compression, call->uid, &error);
+    }
+  lodge_bus_call_return_job (call, job, error);
+}
+
 static const LodgeBusMethod methods[] = {
+  { "Export", export_image },
   { "SetAliases", set_aliases },
   { "Delete", delete },
   { NULL },

@@ -329,6 +329,26 @@ open_files (LodgeBusCall *call)
     lodge_bus_call_fail (call, error);
 }
 
+static void
+publish (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[] = { { "aliases", "as" }, { "description", "s" }, { NULL } };
+  g_autoptr (GVariant) options = g_variant_get_child_value (call->parameters, 0);
+  LodgeJob *job = NULL;
+  GError *error = NULL;
+
+  if (lodge_bus_check_job_limit (call->bus, call->uid, &error)
+      && lodge_bus_options_check (options, known, "option", &error))
+    {
+      g_autofree const char **aliases = lodge_bus_options_get_strings (options, "aliases");
+
+      job = lodge_manager_publish_instance (call->bus->manager, call->object, aliases,
+                                            lodge_bus_options_get_string (options, "description"),
+                                            call->uid, &error);
+    }
+  lodge_bus_call_return_job (call, job, error);
+}
+
 /* ---- questions ---- */
 
 static void
@@ -390,6 +410,7 @@ static const LodgeBusMethod methods[] = {
   { "Resume", resume },
   { "Rename", rename_instance },
   { "Delete", delete_instance },
+  { "Publish", publish },
   { "Exec", lodge_bus_instance_exec },
   { "OpenConsole", open_console },
   { "GetConsoleLog", get_console_log },

@@ -41,6 +41,7 @@ static const LodgeBusPolicy policy_table[] = {
   { INSTANCE, "Resume", ACT ("instance-lifecycle"), 0 },
   { INSTANCE, "Rename", ACT ("instance-modify"), 0 },
   { INSTANCE, "Delete", ACT ("instance-delete"), 0 },
+  { INSTANCE, "Publish", ACT ("image"), 0 },
   { INSTANCE, "Exec", ACT ("instance-exec"), LODGE_POLICY_TAKES_FDS },
   { INSTANCE, "OpenConsole", ACT ("instance-exec"), 0 },
   /* What was typed and shown on a console is as private as the console. */
@@ -53,6 +54,7 @@ static const LodgeBusPolicy policy_table[] = {
 
   { IMAGE, "SetAliases", ACT ("image"), 0 },
   { IMAGE, "Delete", ACT ("image"), 0 },
+  { IMAGE, "Export", ACT ("image"), LODGE_POLICY_TAKES_FDS },
 
   { JOB, "Cancel", ACT ("cancel-foreign"), LODGE_POLICY_OWN_FREE },
   { JOB, "Wait", NULL, 0 },

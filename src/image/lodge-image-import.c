@@ -119,8 +119,11 @@ describe (Import *import, GError **error)
   if (image == NULL || !check_image (import, image, error))
     return NULL;
   lodge_image_set_string (&image->source, import->source);
+  const LodgeImage *known = lodge_image_store_get (import->store, image->fingerprint);
   if (import->description != NULL && *import->description != '\0')
     lodge_image_set_string (&image->description, import->description);
+  else if (known != NULL)
+    lodge_image_set_string (&image->description, known->description);
   g_strfreev (image->aliases);
   image->aliases = g_strdupv (import->aliases);
   return g_steal_pointer (&image);

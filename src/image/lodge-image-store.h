@@ -137,6 +137,34 @@ void lodge_image_store_import_async (LodgeImageStore *self, const LodgeImageImpo
 /** Returns: (transfer full): the fingerprint. */
 char *lodge_image_store_import_finish (LodgeImageStore *self, GAsyncResult *result, GError **error);
 
+/** What is to be written out, and how. */
+typedef struct
+{
+  const char *fingerprint; /* of the image that it is, or that the instance was made from */
+  /* Instead of that image, an instance that does not run: */
+  const char *plan;        /* (nullable): a container's */
+  const char *disk;        /* (nullable): a VM's, whose backing file is the image's disk */
+  const char *format;      /* "unified", "split", "tar", "qcow2", "raw" */
+  const char *compression; /* (nullable): "none", "gzip", "xz", "zstd" */
+  const int *fds;          /* dup'ed: where to write; of "split" the second is for the root */
+  guint n_fds;
+} LodgeImageExport;
+
+/**
+ * lodge_image_store_export_async:
+ * @what: copied
+ * @staging_dir: an empty directory of the calling job
+ *
+ * Writes an image as others read it: the same image gives the same bytes.
+ */
+void lodge_image_store_export_async (LodgeImageStore *self, const LodgeImageExport *what,
+                                     const char *staging_dir, LodgeImageProgressFunc progress,
+                                     LodgeImageNoticeFunc notice, gpointer func_data,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
+gboolean lodge_image_store_export_finish (LodgeImageStore *self, GAsyncResult *result,
+                                          GError **error);
+
 /** Replaces the aliases of an image.  Synchronous: documents only. */
 gboolean lodge_image_store_set_aliases (LodgeImageStore *self, const char *fingerprint,
                                         const char *const *aliases, GError **error);

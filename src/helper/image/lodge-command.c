@@ -16,6 +16,8 @@ static char *const ENVIRONMENT[] = {
   "HOME=/tmp",
   "TMPDIR=/tmp",
   "LC_ALL=C.UTF-8",
+  /* Arenas take address space, which is limited, and these programs have no need of many. */
+  "MALLOC_ARENA_MAX=2",
   "DEBIAN_FRONTEND=noninteractive",
   "DEBCONF_NOWARNINGS=yes",
   NULL,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lodge-build.h"
+#include "lodge-export.h"
 #include "lodge-guest-session.h"
 #include "lodge-import.h"
 #include "lodge-status.h"
@@ -15,6 +16,7 @@ static const struct
 } OPERATIONS[] = {
   { "build", lodge_build_run },
   { "import", lodge_import_run },
+  { "export", lodge_export_run },
   { "files-guestfs", lodge_guest_session_run },
 };
 

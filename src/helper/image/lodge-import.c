@@ -28,6 +28,7 @@
 
 #define DEFAULT_MAX         (64ll << 30)
 #define DEFAULT_MAX_VIRTUAL (16ll << 40)
+#define STACK_SIZE          (2u << 20)
 #define SPOOL_CHUNK         (1u << 20)
 
 typedef struct
@@ -46,8 +47,12 @@ void
 lodge_import_limit_memory (const LodgeImportStep *step)
 {
   struct rlimit limit = { .rlim_cur = step->memory, .rlim_max = step->memory };
-  if (step->memory > 0)
-    setrlimit (RLIMIT_AS, &limit);
+  /* qemu-img has up to 64 threads, each with a stack of that size. */
+  struct rlimit stack = { .rlim_cur = STACK_SIZE, .rlim_max = STACK_SIZE };
+  if (step->memory == 0)
+    return;
+  setrlimit (RLIMIT_STACK, &stack);
+  setrlimit (RLIMIT_AS, &limit);
 }
 
 static uint64_t

@@ -254,7 +254,8 @@ add_binds (const LodgeSandbox *sandbox, int userns_fd, LodgeFail *fail)
       const LodgeSandboxBind *bind = &sandbox->binds[i];
       guint64 attributes = MOUNT_ATTR_NOSUID | (bind->writable ? 0 : MOUNT_ATTR_RDONLY);
       bool bound = bind->path != NULL
-                       ? bind_at (AT_FDCWD, bind->path, bind->target + 1, attributes, userns_fd)
+                       ? bind_at (AT_FDCWD, bind->path, bind->target + 1, attributes,
+                                  bind->mapped ? -1 : userns_fd)
                        : bind_at (bind->fd, "", bind->target + 1, attributes, userns_fd);
       if (!bound && bind->optional)
         unlink (bind->target + 1);

@@ -27,6 +27,7 @@ typedef struct
   const char *target; /* in the sandbox */
   bool writable;
   bool optional; /* left out when the file system cannot be id-mapped */
+  bool mapped;   /* a mount that has the sandbox's ids already */
 } LodgeSandboxBind;
 
 typedef struct

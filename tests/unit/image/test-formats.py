@@ -17,7 +17,7 @@ import sys
 import tarfile
 import threading
 
-from imagelib import (CANARY, INPUT, MIB, STAGING, WORK, accepted, case, disk_of, main, member, patch,
+from imagelib import (CANARY, CONTENT, INPUT, MIB, STAGING, WORK, accepted, case, disk_of, main, member, patch,
                       path, put, qcow2, refused, run, tar)
 
 
@@ -290,6 +290,90 @@ def t_hostile_oci():
     refused(run())
     put(tar(member("oci-layout", tarfile.SYMTYPE, "/etc/shadow"), system=False))
     refused(run())
+
+
+# ---- what leaves ----
+
+def export(*arguments, output="output", seconds=120):
+    work = os.path.join(WORK, "export")
+    shutil.rmtree(work, ignore_errors=True)
+    os.mkdir(work)
+    path_of_output = os.path.join(WORK, output)
+    with open(path_of_output, "wb"):
+        pass
+    process = subprocess.run([sys.argv[1], sys.argv[2], "export", f"fd.output={path_of_output}:rw",
+                              f"fd.staging={work}:dir", *arguments],
+                             capture_output=True, text=True, timeout=seconds, check=False)
+    assert process.returncode == 0, process.stdout
+    assert os.listdir(work) == []
+    return path_of_output
+
+
+def contents(file):
+    with open(file, "rb") as stream:
+        return stream.read()
+
+
+@case
+def exports_come_back():
+    put(tar(member("home/u", tarfile.DIRTYPE, uid=1000, gid=1000, mode=0o700, mtime=5),
+            member("bin/su", content="x", mode=0o4755), member("hard", tarfile.LNKTYPE, "bin/su"),
+            unified=False))
+    accepted(run())
+    tree = os.path.join(WORK, "kept")
+    shutil.rmtree(tree, ignore_errors=True)
+    os.rename(path(), tree)
+    about = [f"rootfs={tree}", "architecture=x86_64", "description=It's", "property=os=Testix"]
+    for compression in ("none", "gzip", "xz", "zstd"):
+        packed = export("format=unified", f"compression={compression}", *about)
+        first = contents(packed)
+        assert contents(export("format=unified", f"compression={compression}", *about)) == first
+        put(first)
+        result = accepted(run())
+        assert result.value("fingerprint") == hashlib.sha256(first).hexdigest()
+        assert result.value("description") == "It's" and result.value("property.os") == "Testix"
+        found = os.lstat(path("home/u"))
+        assert (found.st_uid, found.st_mtime, stat.S_IMODE(found.st_mode)) == (1000, 5, 0o700)
+        assert stat.S_IMODE(os.lstat(path("bin/su")).st_mode) == 0o4755
+        assert os.lstat(path("hard")).st_nlink == 2
+    root = os.path.join(WORK, "second-output")
+    with open(root, "wb"):
+        pass
+    metadata = contents(export("format=split", f"fd.root={root}:rw", *about))
+    assert accepted(split(contents(root), metadata=metadata)).value("description") == "It's"
+    assert tarfile.open(export("format=tar", "compression=none", *about)).getnames()[0] == "."
+
+
+@case
+def exports_keep_metadata():
+    put(gzip.compress(metadata_archive(*[member("rootfs/" + name, kind, text) for name, kind, text in (
+        ("usr", tarfile.DIRTYPE, ""), ("etc", tarfile.DIRTYPE, ""), ("etc/x", tarfile.REGTYPE, "x"))])))
+    accepted(run())
+    kept = os.path.join(WORK, "kept-image")
+    shutil.rmtree(kept, ignore_errors=True)
+    os.rename(STAGING, kept)
+    archive = export("format=unified", "compression=none", f"rootfs={kept}/rootfs", f"metadata={kept}",
+                     "architecture=other")
+    with tarfile.open(archive) as members:
+        assert members.getnames()[:3] == ["metadata.yaml", "templates/hostname.tpl", "rootfs"]
+        assert members.extractfile("metadata.yaml").read().decode() == METADATA
+
+
+@case
+def d15_exported_disks_are_whole():
+    below, above = os.path.join(WORK, "below.qcow2"), os.path.join(WORK, "above.qcow2")
+    disk_of("qcow2")
+    shutil.copy(INPUT, below)
+    qcow2("-b", below, "-F", "qcow2", name=above)
+    about = [f"disk={above}", f"backing={below}", "architecture=x86_64"]
+    whole = export("format=qcow2", *about)
+    assert b"below" not in contents(whole)
+    first = contents(whole)
+    assert contents(export("format=qcow2", *about)) == first
+    raw = export("format=raw", *about, output="raw-output")
+    assert contents(raw) == CONTENT and os.stat(raw).st_blocks * 512 < 4 * MIB
+    put(contents(export("format=unified", *about)))
+    assert accepted(run()).value("kind") == "vm"
 
 
 @case
