@@ -23,7 +23,8 @@ lodge_report_errors (LodgeCli *cli, const char *const *names, GError *const *err
   return TRUE;
 }
 
-/* Sends one call for each instance that is still good, and takes the object paths that come. */
+/* Sends one call for each instance that is still good, and takes the object paths that come:
+ * without @method the instances', for those whose names say nothing of them. */
 static void
 call_each (LodgeClient *client, const char *const *names, LodgeJobWait *waits, guint n,
            const char *method, GVariant *options)
@@ -33,6 +34,10 @@ call_each (LodgeClient *client, const char *const *names, LodgeJobWait *waits, g
   for (guint i = 0; i < n; i++)
     {
       if (waits[i].error != NULL)
+        continue;
+      if (method == NULL)
+        waits[i].path = lodge_client_path_of_name (names[i]);
+      if (method == NULL && waits[i].path != NULL)
         continue;
       if (method == NULL)
         serials[i] = lodge_client_send (client, LODGE_OBJECT_PATH, "Manager", "GetInstance",

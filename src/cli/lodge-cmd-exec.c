@@ -178,7 +178,9 @@ run_session (LodgeCli *cli, const LodgeArgs *args, gboolean tty, GError **error)
   if (request == NULL)
     return FALSE;
   g_autoptr (GVariant) body = g_variant_ref_sink (request);
-  path = lodge_client_get_instance (client, lodge_args_word (args, 0), error);
+  path = lodge_client_path_of_name (lodge_args_word (args, 0));
+  if (path == NULL)
+    path = lodge_client_get_instance (client, lodge_args_word (args, 0), error);
   if (path == NULL)
     return FALSE;
   /* Before the program starts: a signal that comes right after is for it. */

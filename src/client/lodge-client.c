@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "lodge-name.h"
+
 #define BUS_NAME     "org.freedesktop.DBus"
 #define BUS_PATH     "/org/freedesktop/DBus"
 #define PRIVATE_BUS  LODGE_DEFAULT_RUN_DIR "/bus"
@@ -193,6 +195,14 @@ lodge_client_call (LodgeClient *self, const char *path, const char *interface, c
     return NULL;
   g_autoptr (LodgeMessage) reply = lodge_client_finish (self, serial, reply_type, error);
   return reply != NULL ? g_variant_ref (reply->body) : NULL;
+}
+
+char *
+lodge_client_path_of_name (const char *name)
+{
+  if (!lodge_name_validate (name, NULL))
+    return NULL;
+  return g_strdelimit (g_strconcat (LODGE_OBJECT_PATH "/instance/", name, NULL), "-", '_');
 }
 
 char *

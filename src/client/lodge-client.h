@@ -59,6 +59,15 @@ GVariant *lodge_client_call (LodgeClient *self, const char *path, const char *in
                              const char *method, GVariant *body, const char *reply_type,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/**
+ * lodge_client_path_of_name:
+ *
+ * Returns: (transfer full) (nullable): a path for methods of the instance with that name; the
+ * service is not asked, so that the method says when there is none.  NULL for what is no name of
+ * Lodge's: a UUID, or the name of a foreign domain.
+ */
+char *lodge_client_path_of_name (const char *name);
+
 /** Returns: (transfer full): the object path of the instance with that name or UUID. */
 char *lodge_client_get_instance (LodgeClient *self, const char *name,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;

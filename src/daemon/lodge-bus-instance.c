@@ -11,11 +11,14 @@ static gpointer
 find (LodgeBus *bus, const char *node, GError **error)
 {
   g_autofree char *uuid = lodge_bus_uuid_of_node (node);
+  g_autofree char *name = lodge_bus_name_of_node (node);
   LodgeInstance *instance = NULL;
 
+  if (name != NULL)
+    return lodge_manager_find_instance (bus->manager, name, error);
   if (uuid != NULL)
     instance = lodge_manager_find_instance (bus->manager, uuid, NULL);
-  /* A name may look like a UUID; a path never means a name. */
+  /* A name may look like a UUID; this path never means a name. */
   if (instance != NULL && g_str_equal (lodge_instance_get_uuid (instance), uuid))
     return instance;
   g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND, "there is no instance %s any more",

@@ -47,6 +47,17 @@ lodge_bus_uuid_of_node (const char *node)
   return lodge_uuid_is_valid (uuid) ? g_steal_pointer (&uuid) : NULL;
 }
 
+char *
+lodge_bus_name_of_node (const char *node)
+{
+  g_autofree char *name = NULL;
+
+  if (node == NULL || strchr (node, '-') != NULL)
+    return NULL;
+  name = g_strdelimit (g_strdup (node), "_", '-');
+  return lodge_name_validate (name, NULL) ? g_steal_pointer (&name) : NULL;
+}
+
 const char *
 lodge_bus_fingerprint_of_node (const char *node)
 {

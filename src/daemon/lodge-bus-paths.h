@@ -26,6 +26,9 @@ char *lodge_bus_node_of_uuid (const char *uuid);
 /** (transfer full): the UUID that @node stands for, or NULL when it is not one of ours. */
 char *lodge_bus_uuid_of_node (const char *node);
 
+/** (transfer full): the name that @node stands for, or NULL when it is none: see the schema. */
+char *lodge_bus_name_of_node (const char *node);
+
 /** The fingerprint in @node, or NULL.  Borrowed from @node. */
 const char *lodge_bus_fingerprint_of_node (const char *node);
 

@@ -11,6 +11,7 @@ Names that do something: an instance "slow" starts for 60 s with progress, "brok
 DIRECTORY/calls gets one line a call, so that tests can see the options that were sent."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -87,6 +88,10 @@ class Instance:
             "Job": GLib.Variant("o", "/"), "CreatedAt": variant(1700000000),
             "StartedAt": variant(1700000100 if self.state == "running" else 0),
         }
+
+
+def path_of_name(name):
+    return "/org/lodge1/instance/" + name.replace("-", "_")
 
 
 class Job:
@@ -166,8 +171,11 @@ class Mock:
         self.root = os.path.join(WORK, "root")
         os.makedirs(self.root, exist_ok=True)
         self.register("/org/lodge1", ["Manager", "Images", "Remotes"])
+        self.names = set()
         for instance in self.instances.values():
             self.register(instance.path, ["Instance"])
+        for name in [*self.instances, "data", "nope", "wbe"]:
+            self.register_name(name)
         self.image_path = "/org/lodge1/image/_" + FINGERPRINT
         self.register(self.image_path, ["Image"])
 
@@ -209,9 +217,20 @@ class Mock:
 
     def instance_at(self, path):
         for instance in self.instances.values():
-            if instance.path == path:
+            if path in (instance.path, path_of_name(instance.name)):
                 return instance
-        raise Failure("NotFound", "That instance does not exist any more.")
+        raise self.no_instance(path.rpartition("/")[2].replace("_", "-"))
+
+    @staticmethod
+    def no_instance(name):
+        hint = "\ndid you mean “web”?" if name == "wbe" else ""
+        return Failure("NotFound", "There is no instance “%s”.%s" % (name, hint))
+
+    def register_name(self, name):
+        """Calls find instances by a path with the name as well."""
+        if path_of_name(name) not in self.names and re.fullmatch("[a-z][a-z0-9-]*", name):
+            self.names.add(path_of_name(name))
+            self.register(path_of_name(name), ["Instance"])
 
     def new_job(self, operation, description, delay=0, on_end=None, result=None):
         job = Job(len(self.jobs) + 1, operation, description)
@@ -236,8 +255,7 @@ class Mock:
             if name in (instance.name, instance.uuid):
                 invocation.return_value(GLib.Variant("(o)", (instance.path,)))
                 return
-        hint = "\ndid you mean “web”?" if name == "wbe" else ""
-        raise Failure("NotFound", "There is no instance “%s”.%s" % (name, hint))
+        raise self.no_instance(name)
 
     def manager_ListInstances(self, path, parameters, invocation):
         options = parameters[0]
@@ -469,9 +487,15 @@ class Mock:
         given = invocation.get_message().get_unix_fd_list()
         # The list would keep the caller's pipes open for as long as Python keeps the message.
         given = given.steal_fds() if given else []
-        if self.instance_at(path).state != "running":
+        try:
+            running = self.instance_at(path).state == "running"
+        except Failure:
+            running = None
+        if not running:
             for fd in given:
                 os.close(fd)
+        self.instance_at(path)
+        if not running:
             raise Failure("InvalidState", "%s is not running.\nstart it with “lodge start %s”"
                           % (self.instance_at(path).name, self.instance_at(path).name))
         out, streams, files = Gio.UnixFDList.new(), {}, []

@@ -91,6 +91,17 @@ class Lifecycle(HostTest):
                 except DBusError as error:
                     self.assertIn(error.nick, ("NotFound", "local"), str(error))
 
+    def test_a_path_by_name(self):
+        client = self.client
+        path = client.launch("by-name")
+        alias = "/org/lodge1/instance/by_name"
+        self.assertEqual(client.get(alias, "Instance", "Uuid"), client.get(path, "Instance", "Uuid"))
+        client.verb(alias, "Stop", force=True)
+        self.assertEqual(client.get(path, "Instance", "State"), "stopped")
+        self.assertFails("NotFound", client.verb, "/org/lodge1/instance/by_nam", "Stop")
+        client.verb(alias, "Delete", force=True)
+        self.assertFails("NotFound", client.get, alias, "Instance", "Name")
+
     def test_bad_names(self):
         for name in ("-a", "A", "a_b", "a" * 64, "..", "--help", "a\nb", "é"):
             self.assertFails("InvalidName", self.client.create, name)

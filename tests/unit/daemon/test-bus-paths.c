@@ -16,6 +16,22 @@ test_instances (void)
 }
 
 static void
+test_names (void)
+{
+  g_autofree char *plain = lodge_bus_name_of_node ("web");
+  g_autofree char *dashed = lodge_bus_name_of_node ("web_1_x");
+
+  g_assert_cmpstr (plain, ==, "web");
+  g_assert_cmpstr (dashed, ==, "web-1-x");
+  /* No node is both a name and a UUID. */
+  g_assert_null (lodge_bus_name_of_node ("_0d2c7a55_90ff_4e5b_8a1e_3f2b6c7d8e9f"));
+  g_assert_null (lodge_bus_name_of_node ("web-1"));
+  g_assert_null (lodge_bus_name_of_node ("web_"));
+  g_assert_null (lodge_bus_name_of_node (""));
+  g_assert_null (lodge_bus_name_of_node (NULL));
+}
+
+static void
 test_strange_nodes (void)
 {
   static const char *const nodes[] = {
@@ -70,6 +86,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/daemon/paths/instances", test_instances);
+  g_test_add_func ("/daemon/paths/names", test_names);
   g_test_add_func ("/daemon/paths/strange-nodes", test_strange_nodes);
   g_test_add_func ("/daemon/paths/images", test_images);
   g_test_add_func ("/daemon/paths/numbers", test_numbers);
