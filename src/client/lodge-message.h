@@ -9,8 +9,10 @@ G_BEGIN_DECLS
  * D-Bus messages on GLib alone.
  *
  * The commands that are run most (`exec`, `list`) have a budget of a few milliseconds that includes
- * the start of the process.  Loading and relocating libgio and starting the worker thread of GDBus
- * costs more than half of that, so that the client speaks the wire format itself; values are
+ * the start of the process.  Loading libgio and starting the worker thread of GDBus costs more than
+ * half of that.  sd-bus was tried in the place of this: it, and the libraries that come with it,
+ * take 0.8 ms of CPU time more (2.0 against 1.2 ms for `lodge list`, 0.65 ms of what `exec` takes),
+ * libdbus a little more than that.  So the client speaks the wire format itself; values are
  * GVariants, which libglib has.
  */
 

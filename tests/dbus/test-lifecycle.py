@@ -117,7 +117,7 @@ class Lifecycle(HostTest):
         self.assertFails("InvalidConfig", create, "bad", config={"limits.memory": "lots"})
         self.assertFails("InvalidArgument", create, "bad", kind="zeppelin")
         with self.assertRaises(DBusError) as caught:
-            self.client.job_wait(create("bad", image="no/such"))
+            self.client.job_wait(create("bad", image="build:no/such"))
         self.assertEqual(caught.exception.nick, "NotFound")
         self.assertFails("InvalidArgument", self.client.call, ROOT, "Manager", "CreateInstance",
                          variant("(sa{sv}a{sv}a{sv})", ("bad", {}, {}, {})))
