@@ -87,6 +87,11 @@ def test_files_of_a_stopped_one():
         lodge("file", "pull", NAME + "/etc/os-release", folder + "/os", seconds=180)
         with open(folder + "/os", encoding="utf-8") as stream:
             contains(stream.read(), "bookworm")
+        lodge("file", "push", "--mode", "0640", folder + "/os", NAME + "/root/pushed", seconds=180)
+        lodge("file", "pull", NAME + "/root/pushed", folder + "/back", seconds=180)
+        with open(folder + "/os", "rb") as one, open(folder + "/back", "rb") as other:
+            equal(one.read() == other.read(), True, "same bytes")
+        equal(os.stat(folder + "/back").st_mode & 0o777, 0o640)
 
 
 def test_virsh_start_and_destroy():

@@ -99,6 +99,17 @@ def test_a_folder_in_and_out():
         equal(os.stat(folder + "/back/tree/deep/script").st_mode & 0o777, 0o750)
 
 
+def test_containers_and_vms_know_each_other_by_name():
+    lodge("launch", "debian/12", "m-peer", seconds=400)
+    for one, other in ((NAME, "m-peer"), ("m-peer", NAME)):
+        wait_for(lambda o=one, t=other: row(t)["address"] in lodge(
+            "exec", o, "--", "getent", "ahostsv4", t, check=False, seconds=60).stdout, 20,
+                 "%s does not find %s" % (one, other))
+    said = lodge("exec", "m-peer", "--", "bash", "-c", "echo > /dev/tcp/%s/9" % NAME, check=False)
+    contains(said.stderr, "refused")
+    lodge("delete", "--force", "m-peer")
+
+
 class Shell:
     """`lodge shell` on a terminal of its own."""
 
@@ -127,6 +138,18 @@ class Shell:
                 except OSError:
                     raise Failure("the shell ended: %r" % self.seen) from None
 
+    def looked(self, seconds):
+        """All that has been seen, after `seconds` more of looking."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self.fd], [], [], left)[0]:
+                self.seen += os.read(self.fd, 4096).decode(errors="replace")
+        return self.seen
+
+    def hang_up(self):
+        os.close(self.fd)
+        os.waitpid(self.pid, 0)
+
     def end(self):
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
@@ -146,6 +169,18 @@ def test_a_shell():
     shell.expect("size=41 77")
     shell.type("exit 7\n")
     equal(shell.end(), 7)
+
+
+def test_a_shell_without_an_agent():
+    """The serial console, where one logs in."""
+    guest("systemd-run -q --on-active=1 systemctl stop qemu-guest-agent; "
+          "systemd-run -q --on-active=60 systemctl start qemu-guest-agent")
+    time.sleep(3)
+    shell = Shell(24, 80)
+    shell.expect("this is the serial console", 60)
+    wait_for(lambda: shell.type("\r") or "login: " in shell.looked(1), 30, "no login")
+    shell.hang_up()
+    wait_agent(NAME, 120)
 
 
 def test_a_full_run():

@@ -4,7 +4,7 @@
 
 static const LodgeBusInterface *const interfaces[]
     = { &lodge_bus_manager, &lodge_bus_images, &lodge_bus_objects, &lodge_bus_instance,
-        &lodge_bus_image,   &lodge_bus_job,    &lodge_bus_process };
+        &lodge_bus_image,   &lodge_bus_job,    &lodge_bus_process, &lodge_bus_remotes };
 
 static gboolean
 has_method (const LodgeBusInterface *interface, const char *name)
@@ -96,8 +96,8 @@ static void
 test_what_is_free (void)
 {
   static const char *const free_methods[]
-      = { "GetManagedObjects", "GetInstance", "ListInstances", "ListJobs", "GetSchema",
-          "GetImage",          "ListImages",  "GetUsage",      "Wait",     NULL };
+      = { "GetManagedObjects", "GetInstance", "ListInstances", "ListJobs", "GetSchema", "GetImage",
+          "ListImages",        "GetUsage",    "Wait",          "List",     NULL };
   gsize n_rows;
   const LodgeBusPolicy *rows = lodge_bus_policy_table (&n_rows);
 
