@@ -48,18 +48,6 @@ wants_boot (LodgeJob *job)
 /* ---- image ---- */
 
 static void
-on_progress (double fraction, guint64 done, guint64 total, const char *stage, gpointer user_data)
-{
-  lodge_job_set_progress (user_data, fraction, done, total, stage);
-}
-
-static void
-on_notice (const char *notice, gpointer user_data)
-{
-  lodge_job_add_notice (user_data, notice);
-}
-
-static void
 on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (LodgeJob) job = user_data;
@@ -77,7 +65,8 @@ obtain_image (LodgeJob *job)
 
   lodge_image_store_obtain_async (
       job->manager->images, lodge_json_get_string (job->data, "image", ""), job->target,
-      LODGE_OBTAIN_NONE, staging, on_progress, on_notice, job, job->cancellable, on_obtained, g_object_ref (job));
+      LODGE_OBTAIN_NONE, staging, lodge_job_image_progress, lodge_job_image_notice, job,
+      job->cancellable, on_obtained, g_object_ref (job));
 }
 
 /* ---- reserve ---- */

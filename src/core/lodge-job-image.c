@@ -24,16 +24,17 @@ lodge_step_remove_staging (LodgeJob *job, GError **error)
   return lodge_storage_remove_staging (job->manager->state_dir, job->row->id, error);
 }
 
-static void
-on_progress (double fraction, guint64 done, guint64 total, const char *stage, gpointer user_data)
+void
+lodge_job_image_progress (double fraction, guint64 done, guint64 total, const char *stage,
+                          gpointer job)
 {
-  lodge_job_set_progress (user_data, fraction, done, total, stage);
+  lodge_job_set_progress (job, fraction, done, total, stage);
 }
 
-static void
-on_notice (const char *notice, gpointer user_data)
+void
+lodge_job_image_notice (const char *notice, gpointer job)
 {
-  lodge_job_add_notice (user_data, notice);
+  lodge_job_add_notice (job, notice);
 }
 
 static void
@@ -66,10 +67,10 @@ obtain (LodgeJob *job)
       = (lodge_json_get_bool (job->data, "rebuild", FALSE) ? LODGE_OBTAIN_REBUILD : 0)
         | (job->row->uid == 0 ? LODGE_OBTAIN_PRIVATE : 0);
 
-  lodge_image_store_obtain_async (
-      job->manager->images, lodge_json_get_string (job->data, "ref", ""), job->target,
-      flags, staging, on_progress, on_notice, job, job->cancellable, on_obtained,
-      g_object_ref (job));
+  lodge_image_store_obtain_async (job->manager->images,
+                                  lodge_json_get_string (job->data, "ref", ""), job->target, flags,
+                                  staging, lodge_job_image_progress, lodge_job_image_notice, job,
+                                  job->cancellable, on_obtained, g_object_ref (job));
 }
 
 static void
@@ -96,8 +97,9 @@ lodge_step_import_image (LodgeJob *job)
           .description = lodge_json_get_string (job->data, "description", NULL),
           .source = lodge_json_get_string (job->data, "source", NULL) };
 
-  lodge_image_store_import_async (job->manager->images, &what, staging, on_progress, on_notice, job,
-                                  job->cancellable, on_imported, g_object_ref (job));
+  lodge_image_store_import_async (job->manager->images, &what, staging, lodge_job_image_progress,
+                                  lodge_job_image_notice, job, job->cancellable, on_imported,
+                                  g_object_ref (job));
 }
 
 static gboolean
@@ -123,27 +125,19 @@ remove_files (LodgeJob *job, GError **error)
   return trash == NULL || lodge_tree_remove (trash, error);
 }
 
-#define STEP_STAGING                                                                               \
-  {                                                                                                \
-    .nick = "staging", .stage = "preparing", .where = LODGE_STEP_IO,                               \
-    .run = lodge_step_make_staging, .undo_where = LODGE_STEP_IO, .undo = lodge_step_remove_staging \
-  }
-#define STEP_CLEAN                                                                                 \
-  {                                                                                                \
-    .nick = "clean", .stage = "cleaning up", .where = LODGE_STEP_IO,                               \
-    .run = lodge_step_remove_staging                                                               \
-  }
-
 static const LodgeJobStep pull_steps[] = {
-  STEP_STAGING,
+  LODGE_STEP_STAGING,
   { .nick = "obtain", .stage = "building", .where = LODGE_STEP_ASYNC, .run_async = obtain },
-  STEP_CLEAN,
+  LODGE_STEP_CLEAN,
 };
 
 static const LodgeJobStep import_steps[] = {
-  STEP_STAGING,
-  { .nick = "import", .stage = "importing", .where = LODGE_STEP_ASYNC, .run_async = lodge_step_import_image },
-  STEP_CLEAN,
+  LODGE_STEP_STAGING,
+  { .nick = "import",
+    .stage = "importing",
+    .where = LODGE_STEP_ASYNC,
+    .run_async = lodge_step_import_image },
+  LODGE_STEP_CLEAN,
 };
 
 static const LodgeJobStep delete_steps[] = {

@@ -146,4 +146,21 @@ gboolean lodge_step_remove_staging (LodgeJob *job, GError **error);
 /** Makes an image of the job's `fd` (and `root_fd`). */
 void lodge_step_import_image (LodgeJob *job);
 
+/* The directory that a job with an image works in: made first, emptied last. */
+#define LODGE_STEP_STAGING                                                                         \
+  {                                                                                                \
+    .nick = "staging", .stage = "preparing", .where = LODGE_STEP_IO,                               \
+    .run = lodge_step_make_staging, .undo_where = LODGE_STEP_IO, .undo = lodge_step_remove_staging \
+  }
+#define LODGE_STEP_CLEAN                                                                           \
+  {                                                                                                \
+    .nick = "clean", .stage = "cleaning up", .where = LODGE_STEP_IO,                               \
+    .run = lodge_step_remove_staging                                                               \
+  }
+
+/** What the image store reports becomes the job's: LodgeImageProgressFunc, LodgeImageNoticeFunc. */
+void lodge_job_image_progress (double fraction, guint64 done, guint64 total, const char *stage,
+                               gpointer job);
+void lodge_job_image_notice (const char *notice, gpointer job);
+
 G_END_DECLS

@@ -17,18 +17,6 @@
 #define ARCHIVE "published.tar"
 
 static void
-on_progress (double fraction, guint64 done, guint64 total, const char *stage, gpointer user_data)
-{
-  lodge_job_set_progress (user_data, fraction, done, total, stage);
-}
-
-static void
-on_notice (const char *notice, gpointer user_data)
-{
-  lodge_job_add_notice (user_data, notice);
-}
-
-static void
 on_exported (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   g_autoptr (LodgeJob) job = user_data;
@@ -50,8 +38,9 @@ export_image (LodgeJob *job)
           .fds = fds,
           .n_fds = job->root_fd >= 0 ? 2 : 1 };
 
-  lodge_image_store_export_async (job->manager->images, &what, staging, on_progress, on_notice, job,
-                                  job->cancellable, on_exported, g_object_ref (job));
+  lodge_image_store_export_async (job->manager->images, &what, staging, lodge_job_image_progress,
+                                  lodge_job_image_notice, job, job->cancellable, on_exported,
+                                  g_object_ref (job));
 }
 
 /* ---- publishing ---- */
@@ -83,35 +72,25 @@ pack_instance (LodgeJob *job)
                                   .compression = "none",
                                   .fds = &job->fd,
                                   .n_fds = 1 };
-  lodge_image_store_export_async (manager->images, &what, staging, on_progress, on_notice, job,
-                                  job->cancellable, on_exported, g_object_ref (job));
+  lodge_image_store_export_async (manager->images, &what, staging, lodge_job_image_progress,
+                                  lodge_job_image_notice, job, job->cancellable, on_exported,
+                                  g_object_ref (job));
 }
 
-#define STEP_STAGING                                                                               \
-  {                                                                                                \
-    .nick = "staging", .stage = "preparing", .where = LODGE_STEP_IO,                               \
-    .run = lodge_step_make_staging, .undo_where = LODGE_STEP_IO, .undo = lodge_step_remove_staging \
-  }
-#define STEP_CLEAN                                                                                 \
-  {                                                                                                \
-    .nick = "clean", .stage = "cleaning up", .where = LODGE_STEP_IO,                               \
-    .run = lodge_step_remove_staging                                                               \
-  }
-
 static const LodgeJobStep export_steps[] = {
-  STEP_STAGING,
+  LODGE_STEP_STAGING,
   { .nick = "export", .stage = "exporting", .where = LODGE_STEP_ASYNC, .run_async = export_image },
-  STEP_CLEAN,
+  LODGE_STEP_CLEAN,
 };
 
 static const LodgeJobStep publish_steps[] = {
-  STEP_STAGING,
+  LODGE_STEP_STAGING,
   { .nick = "pack", .stage = "packing", .where = LODGE_STEP_ASYNC, .run_async = pack_instance },
   { .nick = "import",
     .stage = "importing",
     .where = LODGE_STEP_ASYNC,
     .run_async = lodge_step_import_image },
-  STEP_CLEAN,
+  LODGE_STEP_CLEAN,
 };
 
 const LodgeJobKind lodge_job_kind_image_export = { .operation = "image-export",

@@ -46,13 +46,15 @@ typedef struct
 void
 lodge_import_limit_memory (const LodgeImportStep *step)
 {
-  struct rlimit limit = { .rlim_cur = step->memory, .rlim_max = step->memory };
   /* qemu-img has up to 64 threads, each with a stack of that size. */
   struct rlimit stack = { .rlim_cur = STACK_SIZE, .rlim_max = STACK_SIZE };
   if (step->memory == 0)
     return;
   setrlimit (RLIMIT_STACK, &stack);
+#ifndef __SANITIZE_ADDRESS__ /* which reserves terabytes of addresses */
+  struct rlimit limit = { .rlim_cur = step->memory, .rlim_max = step->memory };
   setrlimit (RLIMIT_AS, &limit);
+#endif
 }
 
 static uint64_t
