@@ -138,18 +138,6 @@ class Shell:
                 except OSError:
                     raise Failure("the shell ended: %r" % self.seen) from None
 
-    def looked(self, seconds):
-        """All that has been seen, after `seconds` more of looking."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if select.select([self.fd], [], [], left)[0]:
-                self.seen += os.read(self.fd, 4096).decode(errors="replace")
-        return self.seen
-
-    def hang_up(self):
-        os.close(self.fd)
-        os.waitpid(self.pid, 0)
-
     def end(self):
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
@@ -169,18 +157,6 @@ def test_a_shell():
     shell.expect("size=41 77")
     shell.type("exit 7\n")
     equal(shell.end(), 7)
-
-
-def test_a_shell_without_an_agent():
-    """The serial console, where one logs in."""
-    guest("systemd-run -q --on-active=1 systemctl stop qemu-guest-agent; "
-          "systemd-run -q --on-active=60 systemctl start qemu-guest-agent")
-    time.sleep(3)
-    shell = Shell(24, 80)
-    shell.expect("this is the serial console", 60)
-    wait_for(lambda: shell.type("\r") or "login: " in shell.looked(1), 30, "no login")
-    shell.hang_up()
-    wait_agent(NAME, 120)
 
 
 def test_a_full_run():
