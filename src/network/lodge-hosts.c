@@ -94,7 +94,8 @@ lodge_hosts_remove (const char *dir, const char *mac, char **out_address, GError
     {
       g_autofree char *mark = g_build_filename (dir, RETIRED_DIR, address, NULL);
 
-      if (!lodge_file_replace (mark, "", 0, 0644, error))
+      /* The network may be older than these marks, and nothing may have been started since. */
+      if (!lodge_hosts_prepare (dir, error) || !lodge_file_replace (mark, "", 0, 0644, error))
         return FALSE;
     }
   if (!remove_file (names_file, error) || !remove_file (dhcp_file, error))

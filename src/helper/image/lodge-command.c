@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lodge-command.h"
+#include "lodge-status.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,17 @@ lodge_command_run (const char *const *argv, const char *directory, LodgeCommandL
   int status = lodge_command_run_status (argv, directory, func != NULL ? func : keep_last,
                                          func != NULL ? user_data : last, fail);
   return status >= 0 && explain (argv[0], status, last->str, fail);
+}
+
+void
+lodge_command_show_qemu_img (char *line, gpointer last)
+{
+  const char *number = strchr (line, '(');
+
+  if (number != NULL && strstr (number, "/100%") != NULL)
+    lodge_status_progress (g_ascii_strtod (number + 1, NULL) / 100, 0, 0, "convert");
+  else
+    g_string_assign (last, line);
 }
 
 bool

@@ -32,6 +32,12 @@ bool lodge_command_run (const char *const *argv, const char *directory, LodgeCom
 int lodge_command_run_status (const char *const *argv, const char *directory,
                               LodgeCommandLineFunc func, gpointer user_data, LodgeFail *fail);
 
+/**
+ * A LodgeCommandLineFunc for `qemu-img convert -p`: "    (12.34/100%)" becomes progress, any other
+ * line is kept in @last, a GString, as what to say if it fails.
+ */
+void lodge_command_show_qemu_img (char *line, gpointer last);
+
 /** As lodge_command_run() with @func NULL, and the arguments as a NULL-ended list. */
 bool lodge_command_call (LodgeFail *fail, const char *program, ...) G_GNUC_NULL_TERMINATED;
 

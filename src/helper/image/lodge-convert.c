@@ -19,19 +19,6 @@
 #define OUTPUT   LODGE_SANDBOX_STAGING "/" LODGE_IMPORT_DISK
 #define INFO_MAX (1024 * 1024)
 
-/** qemu-img -p writes "    (12.34/100%)". */
-static void
-show_line (char *line, gpointer user_data)
-{
-  const char *number = strchr (line, '(');
-  GString *last = user_data;
-
-  if (number != NULL && strstr (number, "/100%") != NULL)
-    lodge_status_progress (g_ascii_strtod (number + 1, NULL) / 100, 0, 0, "convert");
-  else
-    g_string_assign (last, line);
-}
-
 /** What is written too far is an error of write(2), not a signal. */
 static void
 limit_output (uint64_t max_bytes)
@@ -85,7 +72,7 @@ convert (const LodgeImportStep *step, uint64_t size, LodgeFail *fail)
       = { "qemu-img", "convert", "-p",   "-f", lodge_format_driver (step->format), "-O", "qcow2",
           "-W",       input,     OUTPUT, NULL };
   limit_output (step->max_bytes);
-  int status = lodge_command_run_status (argv, NULL, show_line, last, fail);
+  int status = lodge_command_run_status (argv, NULL, lodge_command_show_qemu_img, last, fail);
   lodge_import_drop_copy ();
   if (status <= 0)
     return status == 0;

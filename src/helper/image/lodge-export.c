@@ -251,18 +251,6 @@ write_archive (const Export *self, int fd, FillFunc fill, LodgeFail *fail)
 
 /* ---- disks ---- */
 
-static void
-show_line (char *line, gpointer user_data)
-{
-  const char *number = strchr (line, '(');
-  GString *last = user_data;
-
-  if (number != NULL && strstr (number, "/100%") != NULL)
-    lodge_status_progress (g_ascii_strtod (number + 1, NULL) / 100, 0, 0, "convert");
-  else
-    g_string_assign (last, line);
-}
-
 /** One file with nothing below it.  Written in order, so that it is the same each time. */
 static bool
 flatten (const Export *self, LodgeFail *fail)
@@ -271,7 +259,7 @@ flatten (const Export *self, LodgeFail *fail)
   const char *output = self->format == FORMAT_RAW ? "raw" : "qcow2";
   const char *const argv[]
       = { "qemu-img", "convert", "-p", "-f", "qcow2", "-O", output, self->disk, WORK_FILE, NULL };
-  int status = lodge_command_run_status (argv, NULL, show_line, last, fail);
+  int status = lodge_command_run_status (argv, NULL, lodge_command_show_qemu_img, last, fail);
 
   if (status <= 0)
     return status == 0;

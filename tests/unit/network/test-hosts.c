@@ -85,6 +85,21 @@ test_remove_what_is_not_there (Fixture *fixture, gconstpointer data)
   assert_file (fixture, "dhcp", NULL);
 }
 
+/* What an older Lodge has made can be removed. */
+static void
+test_without_marks (Fixture *fixture, gconstpointer data)
+{
+  g_autofree char *retired = g_build_filename (fixture->dir, "retired", NULL);
+  g_autofree char *address = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (lodge_hosts_add (fixture->dir, MAC, "web", ADDRESS, NULL));
+  g_assert_true (lodge_tree_remove (retired, NULL));
+  g_assert_true (lodge_hosts_remove (fixture->dir, MAC, &address, &error));
+  g_assert_no_error (error);
+  g_assert_true (lodge_hosts_is_retired (fixture->dir, ADDRESS));
+}
+
 static void
 test_another_name (Fixture *fixture, gconstpointer data)
 {
@@ -102,6 +117,7 @@ main (int argc, char **argv)
   ADD ("/hosts/add-and-remove", test_add_and_remove);
   ADD ("/hosts/retired", test_retired);
   ADD ("/hosts/remove-what-is-not-there", test_remove_what_is_not_there);
+  ADD ("/hosts/without-marks", test_without_marks);
   ADD ("/hosts/another-name", test_another_name);
   return g_test_run ();
 }
