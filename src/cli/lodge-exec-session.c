@@ -90,15 +90,21 @@ call_process (Run *run, const char *method, GVariant *body)
                                 run->session->process, PROCESS_INTERFACE, method, body, NULL);
 }
 
-/* The service is told as well: a VM has its terminal inside. */
+/*
+ * Makes the program's terminal as large as ours, if it is not.  The service is told as well: a VM
+ * has its terminal inside.
+ */
 static void
 resize (Run *run)
 {
-  guint16 rows, columns;
+  guint16 rows, columns, old_rows, old_columns;
 
   if (run->session->pty < 0)
     return;
   lodge_terminal_size (STDOUT_FILENO, &rows, &columns);
+  lodge_terminal_size (run->session->pty, &old_rows, &old_columns);
+  if (rows == old_rows && columns == old_columns)
+    return;
   lodge_terminal_set_size (run->session->pty, rows, columns);
   call_process (run, "Resize", g_variant_new ("(qq)", rows, columns));
 }
@@ -202,6 +208,7 @@ lodge_exec_session_run (LodgeCli *cli, LodgeExecSession *session, GError **error
     signal (SIGPIPE, SIG_IGN); /* the write says so, and the terminal has to be put right */
   if (session->pty >= 0 && !lodge_raw_mode_enter (&raw, STDIN_FILENO, error))
     return FALSE;
+  resize (&run); /* the window may have changed since its size was sent, before we heard of it */
   gboolean good = loop (&run, error);
   for (guint i = 0; i < run.n_pumps; i++)
     lodge_pump_clear (&run.pumps[i]);

@@ -86,8 +86,12 @@ class World:
                                  **more} if "input" not in more else more)
 
     def calls(self):
-        with open(os.path.join(self.folder, "calls"), encoding="utf-8") as stream:
-            return stream.read()
+        """What the service was asked so far: "" before the first call."""
+        try:
+            with open(os.path.join(self.folder, "calls"), encoding="utf-8") as stream:
+                return stream.read()
+        except FileNotFoundError:
+            return ""
 
 
 def main(tests):

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import gi
 gi.require_version("Gio", "2.0")
@@ -498,6 +499,8 @@ class Mock:
         if not running:
             raise Failure("InvalidState", "%s is not running.\nstart it with “lodge start %s”"
                           % (self.instance_at(path).name, self.instance_at(path).name))
+        if user == "late":
+            time.sleep(1)
         out, streams, files = Gio.UnixFDList.new(), {}, []
         if options.get("tty"):
             master, slave = os.openpty()

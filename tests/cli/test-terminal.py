@@ -103,6 +103,27 @@ def exec_resizes():
         assert "Process.Resize (41, 123)" in world.calls(), world.calls()
 
 
+def wait_for_call(world, call, seconds=10):
+    limit = time.monotonic() + seconds
+    while call not in world.calls():
+        if time.monotonic() > limit:
+            raise AssertionError("%r is not among %r" % (call, world.calls()))
+        time.sleep(0.02)
+
+
+def exec_resizes_early():
+    """a window that changes before the program runs is not forgotten"""
+    with clilib.World() as world:
+        terminal = Terminal(world, "exec", "--user", "late", "web", "--", "sh", "-c",
+                            "read x; echo now $(stty size)")
+        wait_for_call(world, "Instance.Exec")
+        fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 41, 123, 0, 0))
+        wait_for_call(world, "Process.Resize (41, 123)")
+        terminal.send("\n")
+        terminal.expect("now 41 123")
+        equal(terminal.end(), 0)
+
+
 def keys_go_to_guest():
     """Ctrl-C goes to the guest's program, not to lodge"""
     with clilib.World() as world:
@@ -309,7 +330,7 @@ def bash_completion():
 
 
 if __name__ == "__main__":
-    clilib.main([exec_has_terminal, exec_resizes, keys_go_to_guest, signals_restore,
+    clilib.main([exec_has_terminal, exec_resizes, exec_resizes_early, keys_go_to_guest, signals_restore,
                  signals_are_forwarded, terminals_are_not_passed, progress_and_cancel,
                  interrupt_twice, delete_asks, console_escape, forged_signals, locales,
                  pipes_end_quietly, interactive_shell, bash_completion])

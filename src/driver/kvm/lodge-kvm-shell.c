@@ -34,6 +34,7 @@
 #define PORT_PREFIX    "org.lodge1.shell."
 #define BUFFER_SIZE    65536
 #define LIVENESS_MS    5000
+#define RESIZE_MS      150
 #define HANG_UP_USEC   (2 * G_USEC_PER_SEC)
 #define LOST_STATUS    125
 #define TOKEN_LINE_MAX 80
@@ -57,7 +58,10 @@ static const char terminal_script[] = "umask 077; stty rows \"$1\" cols \"$2\"; 
                                       "read -r p x </proc/self/stat; echo \"$p\" >\"$3.p\"\n"
                                       "shift 3; umask 022\n" LODGE_KVM_ENTER;
 
-static const char resize_script[] = "stty -F \"$(cat \"$1.t\")\" rows \"$2\" cols \"$3\"";
+/* Waits for a terminal that is being made: the window may change before the program runs. */
+static const char resize_script[]
+    = "n=0; while [ ! -s \"$1.t\" ] && [ $n -lt 200 ]; do n=$((n+1)); sleep 0.05; done\n"
+      "stty -F \"$(cat \"$1.t\")\" rows \"$2\" cols \"$3\"";
 
 typedef struct
 {
@@ -72,7 +76,8 @@ typedef struct
 
   guint8 *to_guest, *to_client; /* BUFFER_SIZE each */
   gsize to_guest_len, to_client_len;
-  struct winsize size;
+  struct winsize size, told; /* of the terminal here, and as the guest was last told */
+  gint64 may_tell;           /* monotonic, usec: when it may be told again */
   int exit_status;
 } Shell;
 
@@ -261,18 +266,38 @@ start_console (Shell *self, GError **error)
 static void
 resize (Shell *self, guint rows, guint columns)
 {
-  g_autofree char *rows_text = g_strdup_printf ("%u", rows);
-  g_autofree char *columns_text = g_strdup_printf ("%u", columns);
-  const char *argv[]
-      = { "/bin/sh", "-c", resize_script, "lodge", self->prefix, rows_text, columns_text, NULL };
-  g_autoptr (GError) error = NULL;
-  gint64 pid;
-
   if (self->token == NULL || (rows == self->size.ws_row && columns == self->size.ws_col))
     return;
   self->size.ws_row = (unsigned short) rows;
   self->size.ws_col = (unsigned short) columns;
   ioctl (self->slave, TIOCSWINSZ, &self->size);
+}
+
+static gboolean
+is_size_told (const Shell *self)
+{
+  return self->size.ws_row == self->told.ws_row && self->size.ws_col == self->told.ws_col;
+}
+
+/*
+ * Each size that the guest is told of is a program there, and what they do comes in any order: so
+ * there is some time between two, and a window that is being dragged ends with its last size.
+ */
+static void
+tell_size (Shell *self)
+{
+  g_autofree char *rows = g_strdup_printf ("%u", self->size.ws_row);
+  g_autofree char *columns = g_strdup_printf ("%u", self->size.ws_col);
+  const char *argv[]
+      = { "/bin/sh", "-c", resize_script, "lodge", self->prefix, rows, columns, NULL };
+  gint64 now = g_get_monotonic_time ();
+  g_autoptr (GError) error = NULL;
+  gint64 pid;
+
+  if (is_size_told (self) || now < self->may_tell)
+    return;
+  self->told = self->size;
+  self->may_tell = now + RESIZE_MS * G_TIME_SPAN_MILLISECOND;
   if (!lodge_kvm_agents_spawn (self->session->agents, self->session->uuid, argv, NULL, NULL, FALSE,
                                &pid, &error))
     g_debug ("cannot resize a terminal: %s", error->message);
@@ -434,10 +459,11 @@ pump_once (Shell *self)
   };
   Flow flow = FLOW_ON;
 
-  int ready = poll (fds, G_N_ELEMENTS (fds), LIVENESS_MS);
+  tell_size (self);
+  int ready = poll (fds, G_N_ELEMENTS (fds), is_size_told (self) ? LIVENESS_MS : RESIZE_MS);
   if (ready < 0)
     return errno == EINTR ? FLOW_ON : FLOW_GUEST_GONE;
-  if (ready == 0)
+  if (ready == 0 && is_size_told (self))
     return is_alive (self) ? FLOW_ON : FLOW_EXITED;
   if (fds[2].revents != 0)
     flow = obey (self);
@@ -537,6 +563,7 @@ lodge_kvm_shell_run (LodgeKvmSession *session)
     lodge_kvm_session_failed (session, error);
   else
     {
+      self.told = self.size;
       lodge_kvm_session_started (session, master);
       pump (&self);
       lodge_fd_clear (&self.slave);
