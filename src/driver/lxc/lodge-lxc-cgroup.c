@@ -111,6 +111,21 @@ lodge_lxc_init_read (const char *runtime_dir, int cgroup_root)
   return g_steal_pointer (&init);
 }
 
+LodgeLxcInit *
+lodge_lxc_init_find (int controller)
+{
+  char path[64];
+  g_snprintf (path, sizeof path, "/proc/%d/task/%d/children", controller, controller);
+  g_autofree char *children = NULL;
+  if (!g_file_get_contents (path, &children, NULL, NULL))
+    return NULL;
+  g_autoptr (LodgeLxcInit) init = g_new0 (LodgeLxcInit, 1);
+  init->cgroup_root = -1;
+  init->pid = (int) g_ascii_strtoll (children, NULL, 10);
+  init->start_time = init->pid > 1 ? lodge_lxc_process_start_time (init->pid) : 0;
+  return init->start_time != 0 ? g_steal_pointer (&init) : NULL;
+}
+
 gboolean
 lodge_lxc_init_is (const LodgeLxcInit *init, const char *program)
 {

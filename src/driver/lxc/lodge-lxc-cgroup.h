@@ -29,6 +29,17 @@ typedef struct
  * the process that it names is no more.
  */
 LodgeLxcInit *lodge_lxc_init_read (const char *runtime_dir, int cgroup_root);
+
+/**
+ * lodge_lxc_init_find:
+ * @controller: libvirt's process of the container
+ *
+ * The first process of a container that has not told Lodge of it: one that has hardly begun, or a
+ * foreign one.  Only the process is known, nothing of its cgroups.
+ *
+ * Returns: (transfer full) (nullable): NULL when there is none.
+ */
+LodgeLxcInit *lodge_lxc_init_find (int controller);
 void lodge_lxc_init_free (LodgeLxcInit *init);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeLxcInit, lodge_lxc_init_free)
 

@@ -355,6 +355,9 @@ lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
   g_autoptr (LodgeLxcInit) init = lodge_lxc_init_read (paths->runtime, self->cgroup_root);
   if (init != NULL && lodge_lxc_init_is_frozen (init))
     lodge_lxc_resume (driver, uuid, NULL);
+  /* libvirt would ask it to end, which a first process need not heed, and kill it 1.6 s later. */
+  if (init == NULL)
+    init = lodge_lxc_init_find ((int) virDomainGetID (domain));
   g_autoptr (GArray) held = init != NULL ? end_at_once (domain, init) : NULL;
   if (virDomainDestroy (domain) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))
     return TRUE;

@@ -4,12 +4,15 @@
 
 #include <glib/gstdio.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lodge-fd.h"
+#include "lodge-lxc-cgroup.h"
 
 #define NAME "web"
 
@@ -106,6 +109,24 @@ test_a_copy_hides_the_end (Fixture *self, gconstpointer data)
   g_assert_true (end.revents & POLLHUP);
 }
 
+/* One that has not told Lodge of itself can be ended all the same. */
+static void
+test_first_process (Fixture *self, gconstpointer data)
+{
+  g_autoptr (LodgeLxcInit) none = lodge_lxc_init_find (getpid ());
+  g_assert_null (none);
+  pid_t child = fork ();
+  if (child == 0)
+    for (;;)
+      pause ();
+  g_autoptr (LodgeLxcInit) init = lodge_lxc_init_find (getpid ());
+  g_assert_nonnull (init);
+  g_assert_cmpint (init->pid, ==, child);
+  g_assert_true (lodge_lxc_init_signal (init, SIGKILL));
+  g_assert_cmpint (waitpid (child, NULL, 0), ==, child);
+  g_assert_false (lodge_lxc_init_signal (init, 0));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -119,6 +140,7 @@ main (int argc, char **argv)
     { "/lxc-controller/given-up", test_given_up },
     { "/lxc-controller/cannot-tell", test_cannot_tell },
     { "/lxc-controller/a-copy-hides-the-end", test_a_copy_hides_the_end },
+    { "/lxc-controller/first-process", test_first_process },
   };
   for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
     g_test_add (rows[i].path, Fixture, NULL, set_up, rows[i].func, tear_down);
