@@ -21,6 +21,7 @@ wait_for_image (LodgeCli *cli, const LodgeArgs *args, const char *job, GError **
 
   if (lodge_args_flag (args, "no-wait"))
     {
+      lodge_cli_unwatch_signals (cli);
       lodge_job_print_id (job);
       return TRUE;
     }
@@ -36,14 +37,10 @@ wait_for_image (LodgeCli *cli, const LodgeArgs *args, const char *job, GError **
 gboolean
 lodge_cmd_image_pull (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
-  LodgeClient *client = lodge_cli_get_client (cli, error);
   g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
-  g_autoptr (GVariant) body = NULL;
+  g_autofree char *job = NULL;
   const char *ref = lodge_args_word (args, 0);
-  const char *job;
 
-  if (client == NULL)
-    return FALSE;
   if (!g_utf8_validate (ref, -1, NULL))
     {
       g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
@@ -54,13 +51,9 @@ lodge_cmd_image_pull (LodgeCli *cli, const LodgeArgs *args, GError **error)
     g_variant_dict_insert (&options, "kind", "s", lodge_args_string (args, "kind"));
   if (lodge_args_flag (args, "rebuild"))
     g_variant_dict_insert (&options, "rebuild", "b", TRUE);
-  body = lodge_client_call (client, LODGE_OBJECT_PATH, "Images", "Pull",
-                            g_variant_new ("(s@a{sv})", ref, g_variant_dict_end (&options)), "(o)",
-                            error);
-  if (body == NULL)
-    return FALSE;
-  g_variant_get (body, "(&o)", &job);
-  return wait_for_image (cli, args, job, error);
+  job = lodge_job_begin (cli, LODGE_OBJECT_PATH, "Images", "Pull",
+                         g_variant_new ("(s@a{sv})", ref, g_variant_dict_end (&options)), error);
+  return job != NULL && wait_for_image (cli, args, job, error);
 }
 
 /* ---- what is imported ---- */

@@ -84,25 +84,18 @@ build_request (const LodgeArgs *args, gboolean start, GError **error)
 static gboolean
 create (LodgeCli *cli, const LodgeArgs *args, gboolean start, GError **error)
 {
-  g_autoptr (GVariant) request = build_request (args, start, error);
-  g_autoptr (GVariant) body = NULL;
+  GVariant *request = build_request (args, start, error);
   g_autoptr (GVariant) result = NULL;
-  LodgeClient *client;
-  const char *job;
 
   if (request == NULL)
     return FALSE;
-  g_variant_ref_sink (request);
-  client = lodge_cli_get_client (cli, error);
-  if (client == NULL)
+  g_autofree char *job
+      = lodge_job_begin (cli, LODGE_OBJECT_PATH, "Manager", "CreateInstance", request, error);
+  if (job == NULL)
     return FALSE;
-  body = lodge_client_call (client, LODGE_OBJECT_PATH, "Manager", "CreateInstance", request, "(o)",
-                            error);
-  if (body == NULL)
-    return FALSE;
-  g_variant_get (body, "(&o)", &job);
   if (lodge_args_flag (args, "no-wait"))
     {
+      lodge_cli_unwatch_signals (cli);
       lodge_job_print_id (job);
       return TRUE;
     }

@@ -17,6 +17,8 @@
 /* Most jobs are over by then, and need no subscription. */
 #define QUIET_MS  150
 #define REDRAW_MS 1000
+/* For the service to tell which job there is to cancel; it needs longer only while it asks. */
+#define BEGIN_MS 1000
 
 typedef struct
 {
@@ -318,6 +320,74 @@ lodge_jobs_wait (LodgeCli *cli, LodgeJobWait *waits, guint n_waits, GError **err
   if (good && !cli->quiet)
     print_notices (&watch);
   return good;
+}
+
+/* The reply, or NULL when a signal came that nobody could be asked to heed in time.  Else
+ * *@out_signum is the signal that came meanwhile, or 0. */
+static LodgeMessage *
+await_begin (LodgeCli *cli, LodgeConnection *bus, guint32 serial, int *out_signum, GError **error)
+{
+  gint64 deadline = 0;
+  LodgeMessage *reply;
+
+  while ((reply = lodge_connection_take_reply (bus, serial)) == NULL)
+    {
+      gint64 left = (deadline - g_get_monotonic_time ()) / 1000;
+      struct pollfd fds[2] = { { .fd = lodge_connection_get_fd (bus), .events = POLLIN },
+                               { .fd = cli->signal_fd, .events = POLLIN } };
+
+      if (*out_signum != 0 && left < 0)
+        {
+          cli->exit_status = 128 + *out_signum;
+          g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_CANCELLED, _ ("Interrupted."));
+          return NULL;
+        }
+      poll (fds, 2, *out_signum != 0 ? (int) left + 1 : -1);
+      int signum = lodge_cli_take_signal (cli);
+      if (signum != 0 && signum != SIGWINCH && *out_signum == 0)
+        {
+          *out_signum = signum;
+          deadline = g_get_monotonic_time () + BEGIN_MS * 1000;
+        }
+      if (fds[0].revents != 0 && !lodge_connection_dispatch (bus, 0, error))
+        return NULL;
+    }
+  return reply;
+}
+
+static char *
+call_for_job (LodgeCli *cli, LodgeClient *client, guint32 serial, GError **error)
+{
+  int signum = 0;
+  char *job = NULL;
+  LodgeMessage *reply
+      = await_begin (cli, lodge_client_get_connection (client), serial, &signum, error);
+  if (reply == NULL)
+    return NULL;
+  g_autoptr (LodgeMessage) good = lodge_client_check (reply, "(o)", error);
+  if (good == NULL)
+    return NULL;
+  g_variant_get (good->body, "(o)", &job);
+  /* Signals are blocked: it is there again for who waits for the job. */
+  if (signum != 0)
+    raise (signum);
+  return job;
+}
+
+char *
+lodge_job_begin (LodgeCli *cli, const char *path, const char *interface, const char *method,
+                 GVariant *parameters, GError **error)
+{
+  g_autoptr (GVariant) sunk = g_variant_ref_sink (parameters);
+  LodgeClient *client = lodge_cli_get_client (cli, error);
+
+  if (client == NULL || !lodge_cli_watch_signals (cli, error))
+    return NULL;
+  guint32 serial = lodge_client_send (client, path, interface, method, sunk, NULL, 0, error);
+  char *job = serial != 0 ? call_for_job (cli, client, serial, error) : NULL;
+  if (job == NULL)
+    lodge_cli_unwatch_signals (cli);
+  return job;
 }
 
 GVariant *

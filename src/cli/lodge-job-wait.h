@@ -34,6 +34,19 @@ gboolean lodge_jobs_wait (LodgeCli *cli, LodgeJobWait *waits, guint n_waits, GEr
 /** One job.  Returns: (transfer full): its result, or NULL with its error. */
 GVariant *lodge_job_wait (LodgeCli *cli, const char *path, GError **error);
 
+/**
+ * lodge_job_begin:
+ * @parameters: (transfer floating): of a method that returns the path of a job
+ *
+ * Calls the method.  Signals are watched from before the call on, so that a Ctrl-C that comes
+ * before the job is known still cancels it: by lodge_job_wait().  One that finds the service asking
+ * for authorisation ends the call (CANCELLED).
+ *
+ * Returns: (transfer full): the path of the job.
+ */
+char *lodge_job_begin (LodgeCli *cli, const char *path, const char *interface, const char *method,
+                       GVariant *parameters, GError **error);
+
 /** "17" of "/org/lodge1/job/17"; borrowed. */
 const char *lodge_job_id (const char *path);
 

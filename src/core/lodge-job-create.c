@@ -251,6 +251,22 @@ commit (LodgeJob *job, GError **error)
   return TRUE;
 }
 
+/* Of a launch that was cancelled while it started.  The record goes with the rest of it; until then
+ * a crash must not take the instance for one that is complete. */
+static gboolean
+uncommit (LodgeJob *job, GError **error)
+{
+  LodgeInstance *instance = job->instance;
+  LodgeRecordState before = instance->record;
+
+  instance->record = LODGE_RECORD_CREATING;
+  lodge_instance_set_transient (instance, LODGE_STATE_STOPPING);
+  if (lodge_registry_commit_update (job->manager->store, instance, job->row, error))
+    return TRUE;
+  instance->record = before;
+  return FALSE;
+}
+
 static void
 ended (LodgeJob *job)
 {
@@ -313,11 +329,18 @@ static const LodgeJobStep steps[] = {
     .run = define,
     .undo_where = LODGE_STEP_DRIVER,
     .undo = undefine },
-  { .nick = "commit", .stage = "committing", .where = LODGE_STEP_MAIN, .run = commit },
+  { .nick = "commit",
+    .stage = "committing",
+    .where = LODGE_STEP_MAIN,
+    .run = commit,
+    .undo_where = LODGE_STEP_MAIN,
+    .undo = uncommit },
   { .nick = "start",
     .stage = "starting",
     .where = LODGE_STEP_DRIVER,
     .run = lodge_step_power_on,
+    .undo_where = LODGE_STEP_DRIVER,
+    .undo = lodge_step_end_domain,
     .wanted = wants_start },
   { .nick = "boot",
     .stage = "booting",
@@ -331,6 +354,7 @@ const LodgeJobKind lodge_job_kind_create = { .operation = "instance-create",
                                              .n_steps = G_N_ELEMENTS (steps),
                                              .commit_step = 8,
                                              .cancellable = TRUE,
+                                             .cancel_undoes = TRUE,
                                              .ended = ended };
 
 static gboolean

@@ -17,19 +17,6 @@ mark (LodgeJob *job, GError **error)
   return FALSE;
 }
 
-/* Somebody may have undefined the domain: then there is nothing to end. */
-static gboolean
-end_domain (LodgeJob *job, GError **error)
-{
-  g_autoptr (GError) local_error = NULL;
-
-  if (lodge_step_kill (job, &local_error)
-      || g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
-}
-
 static gboolean
 undefine (LodgeJob *job, GError **error)
 {
@@ -79,7 +66,7 @@ ended (LodgeJob *job)
 
 static const LodgeJobStep steps[] = {
   { .nick = "mark", .stage = "deleting", .where = LODGE_STEP_MAIN, .run = mark },
-  { .nick = "kill", .stage = "stopping", .where = LODGE_STEP_DRIVER, .run = end_domain },
+  { .nick = "kill", .stage = "stopping", .where = LODGE_STEP_DRIVER, .run = lodge_step_end_domain },
   { .nick = "undefine", .stage = "deleting", .where = LODGE_STEP_DRIVER, .run = undefine },
   { .nick = "host", .stage = "deleting", .where = LODGE_STEP_IO, .run = remove_host },
   { .nick = "discard", .stage = "deleting", .where = LODGE_STEP_IO, .run = discard },

@@ -45,6 +45,14 @@ is_committed (LodgeJob *self)
   return self->step > self->kind->commit_step;
 }
 
+/* Who has changed their mind does not want the rest either. */
+static gboolean
+is_given_up (LodgeJob *self)
+{
+  return g_cancellable_is_cancelled (self->cancellable)
+         && (self->kind->cancel_undoes || self->step < self->kind->commit_step);
+}
+
 static gboolean
 is_wanted (LodgeJob *self, guint step)
 {
@@ -161,6 +169,15 @@ take_output (LodgeJob *self)
   g_ptr_array_set_size (self->output, 0);
 }
 
+/* The same words whatever step it was: a helper only knows that it was told to end. */
+static void
+set_cancelled (LodgeJob *self)
+{
+  g_clear_error (&self->error);
+  g_set_error (&self->error, LODGE_ERROR, LODGE_ERROR_CANCELLED, "%s was cancelled",
+               lodge_job_get_description (self));
+}
+
 static void
 after_step (LodgeJob *self, GError *error)
 {
@@ -173,7 +190,10 @@ after_step (LodgeJob *self, GError *error)
     {
       g_clear_error (&self->error);
       self->error = lodge_error_normalize (error);
-      if (is_committed (self))
+      if (g_cancellable_is_cancelled (self->cancellable)
+          && g_error_matches (self->error, LODGE_ERROR, LODGE_ERROR_CANCELLED))
+        set_cancelled (self);
+      if (is_committed (self) && !is_given_up (self))
         finish (self);
       else
         begin_undo (self);
@@ -287,24 +307,21 @@ run_step (LodgeJob *self)
 static void
 advance (LodgeJob *self)
 {
-  if (g_cancellable_is_cancelled (self->cancellable) && self->step < self->kind->commit_step)
+  guint next = (guint) (self->step + 1);
+
+  while (next < self->kind->n_steps && !is_wanted (self, next))
+    next++;
+  if (is_given_up (self))
     {
-      g_clear_error (&self->error);
-      g_set_error (&self->error, LODGE_ERROR, LODGE_ERROR_CANCELLED, "%s was cancelled",
-                   lodge_job_get_description (self));
+      set_cancelled (self);
       begin_undo (self);
       return;
     }
-  do
-    self->step++;
-  while ((guint) self->step < self->kind->n_steps && !is_wanted (self, (guint) self->step));
-  if ((guint) self->step >= self->kind->n_steps)
-    {
-      self->step = (int) self->kind->n_steps - 1;
-      finish (self);
-      return;
-    }
-  run_step (self);
+  self->step = (int) MIN (next, self->kind->n_steps - 1);
+  if (next < self->kind->n_steps)
+    run_step (self);
+  else
+    finish (self);
 }
 
 void

@@ -147,6 +147,19 @@ lodge_step_kill (LodgeJob *job, GError **error)
   return driver != NULL && lodge_driver_kill (driver, job->instance->uuid, error);
 }
 
+/* Somebody may have undefined the domain: then there is nothing to end. */
+gboolean
+lodge_step_end_domain (LodgeJob *job, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+
+  if (lodge_step_kill (job, &local_error)
+      || g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&local_error));
+  return FALSE;
+}
+
 static gboolean
 ask_to_stop (LodgeJob *job, GError **error)
 {

@@ -15,7 +15,7 @@ G_BEGIN_DECLS
  * what to finish or to undo.  Every step can be done twice without harm, and so can every undo.
  *
  * Up to a kind's commit point a failure, a cancellation or a crash undoes what was done, in
- * reverse; after it a job only goes forward.
+ * reverse; after it a job only goes forward, unless its kind has it undone by a cancellation.
  *
  * A job's steps run one after the other, so the job's fields belong to whoever runs the current
  * step: worker threads use `instance`'s identity, `spec`, `data` for reading and `output` for
@@ -50,6 +50,8 @@ typedef struct
   /* Index of the step after which it only goes forward; -1: forward from the beginning. */
   int commit_step;
   gboolean cancellable;
+  /* A cancellation undoes it even after the commit, until its end. */
+  gboolean cancel_undoes;
   /* Main thread, just before the end is announced: settles what the instance shows. */
   void (*ended) (LodgeJob *job);
 } LodgeJobKind;
@@ -139,6 +141,8 @@ extern const LodgeJobKind lodge_job_kind_publish;
 /* ---- steps that several kinds share ---- */
 
 gboolean lodge_step_kill (LodgeJob *job, GError **error);
+/** As above, but a domain that is not there any more is a success. */
+gboolean lodge_step_end_domain (LodgeJob *job, GError **error);
 gboolean lodge_step_power_on (LodgeJob *job, GError **error);
 void lodge_step_wait_booted (LodgeJob *job);
 gboolean lodge_step_make_staging (LodgeJob *job, GError **error);

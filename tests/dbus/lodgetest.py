@@ -454,6 +454,11 @@ class TapResult(unittest.TestResult):
         super().addFailure(test, err)
         self._line("not ok", test, details=self.failures[-1][1])
 
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err is not None:
+            self._line("not ok", subtest, details=(self.failures + self.errors)[-1][1])
+
     def addError(self, test, err):
         super().addError(test, err)
         self._line("not ok", test, details=self.errors[-1][1])

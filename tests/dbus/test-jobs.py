@@ -241,6 +241,43 @@ class Restarts(lodgetest.unittest.TestCase):
         self.assertEqual(self.host.control("count", "undefine"), ["0"])
         self.assertNotIn("stuck", client.list())
 
+    def test_cancel_at_each_stage(self):
+        """Nothing is left of a creation, also when the instance has been started already."""
+        client = self.host.client()
+        self.host.stop_lodged()
+        self.host.start_lodged(env={"LODGE_FAKE_BOOT_MS": "20000"})
+        for what, stage in (("define", "defining"), ("power-on", "starting"), ("", "booting")):
+            if what:
+                self.host.control("delay", what, "5000")
+            job = client.create("half", start=True, **{"wait-booted": True})
+            wait_until(lambda j=job, s=stage: client.get(j, "Job", "Stage") == s, what=stage)
+            start = time.monotonic()
+            client.call(job, "Job", "Cancel", EMPTY)
+            with self.assertRaises(DBusError) as raised:
+                client.job_wait(job)
+            self.assertEqual(raised.exception.nick, "Cancelled")
+            self.assertIn("launch of “half” from debian/12 was cancelled", str(raised.exception))
+            self.assertLess(time.monotonic() - start, 3)
+            self.assertEqual(client.list(), {})
+            self.assertEqual(self.host.domains(), {})
+            self.assertEqual(os.listdir(f"{self.host.dir}/state/instances"), [])
+            self.host.control("clear")
+        client.job_wait(client.create("half"))
+
+    def test_killed_while_a_cancellation_is_undone(self):
+        client = self.host.client()
+        self.host.control("delay", "power-on", "5000")
+        job = client.create("twice", start=True)
+        wait_until(lambda: client.get(job, "Job", "Stage") == "starting", what="the start")
+        self.host.control("delay", "undefine", "5000")
+        client.call(job, "Job", "Cancel", EMPTY)
+        wait_until(lambda: self.host.control("count", "undefine") == ["1"], what="the undoing")
+        self.host.stop_lodged(signal.SIGKILL)
+        self.host.start_lodged()
+        wait_until(lambda: not self.host.domains(), what="its end")
+        wait_until(lambda: not client.call(ROOT, "Manager", "ListJobs", EMPTY), what="its end")
+        client.job_wait(client.create("twice"))
+
     def test_second_lodged_ends_at_once(self):
         second = self.host.spawn_lodged()
         self.assertEqual(second.wait(timeout=5), 1)
