@@ -400,7 +400,9 @@ const LodgeCmd lodge_cmd_table[] = {
       .group = LODGE_GROUP_INSIDE,
       .flags = LODGE_CMD_STATUS,
       .summary = N_ ("Log in to an instance"),
-      .description = N_ ("A login shell of root, or of --user. It ends with “exit” or Ctrl-D."),
+      .description = N_ ("A login shell of root, or of --user. It ends with “exit” or Ctrl-D. In a "
+                         "virtual machine without a guest agent it is the serial console, where "
+                         "you log in; Ctrl-] leaves it."),
       .examples = "lodge shell web\nlodge shell --user www-data web",
       .arguments = one_running,
       .options = shell_options,

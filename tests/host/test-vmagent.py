@@ -127,9 +127,10 @@ class Shell:
     def type(self, text):
         os.write(self.fd, text.encode())
 
-    def expect(self, text, seconds=30):
+    def expect(self, text, seconds=30, of=0):
+        """Waits until `text` has been said; what was said before position `of` does not count."""
         end = time.monotonic() + seconds * PATIENCE
-        while text not in self.seen:
+        while text not in self.seen[of:]:
             if time.monotonic() > end:
                 raise Failure("the shell does not say %r: %r" % (text, self.seen))
             if select.select([self.fd], [], [], 0.2)[0]:
@@ -157,6 +158,40 @@ def test_a_shell():
     shell.expect("size=41 77")
     shell.type("exit 7\n")
     equal(shell.end(), 7)
+
+
+def is_answering():
+    return virsh(QEMU, "qemu-agent-command", "--timeout", "2", NAME, '{"execute":"guest-ping"}',
+                 check=False).returncode == 0
+
+
+def test_a_shell_without_an_agent():
+    """It comes soon, on the serial console where one logs in; and is a shell as soon as the agent
+    is back, if nobody has typed."""
+    guest("echo root:verysecret | chpasswd; systemd-run -q --no-block sh -c "
+          "'sleep 1; systemctl stop qemu-guest-agent; n=0; "
+          "until test -e /run/go || test $n -gt 120; do n=$((n+1)); sleep 1; done; rm -f /run/go; "
+          "systemctl start qemu-guest-agent'")
+    wait_for(lambda: not is_answering(), 20, "the agent still answers")
+    user = Shell(33, 99)
+    user.expect("this is the serial console", 15)
+    user.expect("Ctrl-]", 5)
+    user.expect("stty rows 33 cols 99", 5)
+    user.expect("login: ", 20)
+    idle = Shell(33, 99)
+    idle.expect("this is the serial console", 15)
+    for wanted, answer in (("", "root"), ("Password: ", "verysecret"),
+                           ("# ", "echo i-am-$(id -un)"), ("i-am-root", "touch /run/go; exit")):
+        user.expect(wanted, 30)
+        user.type(answer + "\r")
+    user.expect("login: ", 30, of=user.seen.rindex("i-am-root"))
+    user.type("\x1d")
+    equal(user.end(), 0)
+    idle.expect("this is a shell now", 60)
+    idle.type("echo size=$(stty size) tty=$(tty)\n")
+    idle.expect("size=33 99 tty=/dev/pts/")
+    idle.type("exit 5\n")
+    equal(idle.end(), 5)
 
 
 def test_a_full_run():

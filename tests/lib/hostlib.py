@@ -133,7 +133,9 @@ def delete_all(prefix):
     """Ends the instances of a test file, by way of Lodge."""
     for entry in rows():
         if entry["name"].startswith(prefix):
-            lodge("delete", "--force", entry["name"], check=False)
+            done = lodge("delete", "--force", entry["name"], check=False)
+            if done.returncode != 0:
+                print("# " + done.stderr.strip().replace("\n", "\n# "), flush=True)
 
 
 def report(number, name, function):

@@ -30,6 +30,9 @@ typedef struct
   gint64 busy_since;
   gint64 suspect_until;
   guint waiting;
+  gboolean present;      /* it has answered, or libvirt said so, and nothing said the contrary */
+  gboolean ever_present; /* since the machine has booted */
+  gint64 rebooted_at;    /* 0: not since it was started */
 } Guest;
 
 struct _LodgeKvmAgents
@@ -143,11 +146,22 @@ take_turn (LodgeKvmAgents *self, const char *uuid, guint seconds, const char *na
   return TRUE;
 }
 
+/* With the lock held. */
 static void
-end_turn (LodgeKvmAgents *self, const char *uuid, gboolean timed_out)
+set_present (Guest *guest, gboolean present)
+{
+  guest->present = present;
+  guest->ever_present |= present;
+}
+
+/* @answered: the agent, even if it was with an error */
+static void
+end_turn (LodgeKvmAgents *self, const char *uuid, gboolean answered, gboolean timed_out)
 {
   g_mutex_lock (&self->lock);
   Guest *guest = get_guest (self, uuid);
+  if (answered)
+    set_present (guest, TRUE);
   guest->busy = FALSE;
   guest->suspect_until = timed_out ? g_get_monotonic_time () + SUSPECT_USEC : 0;
   self->n_calls--;
@@ -166,16 +180,64 @@ lodge_kvm_agents_is_suspect (LodgeKvmAgents *self, const char *uuid)
   return suspect;
 }
 
+/* With the lock held: what was known is of a machine that is no more, or has booted again. */
+static void
+forget (LodgeKvmAgents *self, const char *uuid)
+{
+  Guest *guest = g_hash_table_lookup (self->guests, uuid);
+
+  if (guest == NULL)
+    return;
+  if (!guest->busy && guest->waiting == 0)
+    {
+      g_hash_table_remove (self->guests, uuid);
+      return;
+    }
+  guest->suspect_until = 0;
+  guest->present = guest->ever_present = FALSE;
+  guest->rebooted_at = 0;
+}
+
 void
 lodge_kvm_agents_forget (LodgeKvmAgents *self, const char *uuid)
 {
   g_mutex_lock (&self->lock);
-  Guest *guest = g_hash_table_lookup (self->guests, uuid);
-  if (guest != NULL && !guest->busy && guest->waiting == 0)
-    g_hash_table_remove (self->guests, uuid);
-  else if (guest != NULL)
-    guest->suspect_until = 0;
+  forget (self, uuid);
   g_mutex_unlock (&self->lock);
+}
+
+void
+lodge_kvm_agents_set_rebooted (LodgeKvmAgents *self, const char *uuid)
+{
+  g_mutex_lock (&self->lock);
+  forget (self, uuid);
+  get_guest (self, uuid)->rebooted_at = g_get_monotonic_time ();
+  g_mutex_unlock (&self->lock);
+}
+
+void
+lodge_kvm_agents_set_present (LodgeKvmAgents *self, const char *uuid, gboolean present)
+{
+  g_mutex_lock (&self->lock);
+  Guest *guest = get_guest (self, uuid);
+  guest->suspect_until = 0;
+  set_present (guest, present);
+  g_mutex_unlock (&self->lock);
+}
+
+LodgeKvmAgentState
+lodge_kvm_agents_get_state (LodgeKvmAgents *self, const char *uuid)
+{
+  LodgeKvmAgentState state = { 0 };
+
+  g_mutex_lock (&self->lock);
+  const Guest *guest = g_hash_table_lookup (self->guests, uuid);
+  if (guest != NULL)
+    state = (LodgeKvmAgentState){ .present = guest->present,
+                                  .ever_present = guest->ever_present,
+                                  .rebooted_at = guest->rebooted_at };
+  g_mutex_unlock (&self->lock);
+  return state;
 }
 
 static void
@@ -240,7 +302,7 @@ lodge_kvm_agents_call (LodgeKvmAgents *self, const char *uuid, const char *comma
                        && g_get_monotonic_time () - began > HANGING_USEC;
   if (reply == NULL)
     set_call_error (error, name);
-  end_turn (self, uuid, timed_out);
+  end_turn (self, uuid, reply != NULL, timed_out);
   if (reply == NULL)
     return FALSE;
 

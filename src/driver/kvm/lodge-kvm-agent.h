@@ -42,8 +42,25 @@ gboolean lodge_kvm_agents_call (LodgeKvmAgents *self, const char *uuid, const ch
  */
 gboolean lodge_kvm_agents_is_suspect (LodgeKvmAgents *self, const char *uuid);
 
-/** Forgets what is known of a VM that has stopped or whose agent came back.  Any thread. */
+/** Forgets what is known of a VM that has stopped.  Any thread. */
 void lodge_kvm_agents_forget (LodgeKvmAgents *self, const char *uuid);
+
+/** The VM boots once more: forgets what is known of its agent.  Any thread. */
+void lodge_kvm_agents_set_rebooted (LodgeKvmAgents *self, const char *uuid);
+
+/** What libvirt says: the agent has come, or has gone.  Any thread. */
+void lodge_kvm_agents_set_present (LodgeKvmAgents *self, const char *uuid, gboolean present);
+
+/** What is known of an agent without asking it; a value. */
+typedef struct
+{
+  gboolean present;
+  gboolean ever_present; /* since the machine has booted */
+  gint64 rebooted_at;    /* monotonic microseconds; 0: not since it was started */
+} LodgeKvmAgentState;
+
+/** Never waits.  Any thread. */
+LodgeKvmAgentState lodge_kvm_agents_get_state (LodgeKvmAgents *self, const char *uuid);
 
 /**
  * lodge_kvm_agents_spawn:

@@ -62,8 +62,10 @@ on_disconnected (LodgeVirtConnection *connection, const char *reason, gpointer u
 static void
 on_agent_event (LodgeKvmDriver *self, const char *uuid, int state)
 {
-  lodge_kvm_agents_forget (self->agents, uuid);
-  if (state == VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED)
+  gboolean present = state == VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED;
+
+  lodge_kvm_agents_set_present (self->agents, uuid, present);
+  if (present)
     emit_event (self, LODGE_DOMAIN_EVENT_BOOTED, uuid);
 }
 
@@ -86,13 +88,16 @@ on_domain_event (LodgeVirtConnection *connection, const char *uuid, int kind, in
       lodge_kvm_agents_forget (self->agents, uuid);
       emit_event (self, LODGE_DOMAIN_EVENT_CHANGED, uuid);
       break;
+    case LODGE_VIRT_EVENT_REBOOTED:
+      lodge_kvm_agents_set_rebooted (self->agents, uuid);
+      emit_event (self, LODGE_DOMAIN_EVENT_CHANGED, uuid);
+      break;
     case LODGE_VIRT_EVENT_DEFINED:
     case LODGE_VIRT_EVENT_STARTED:
     case LODGE_VIRT_EVENT_SUSPENDED:
     case LODGE_VIRT_EVENT_RESUMED:
     case LODGE_VIRT_EVENT_SHUTDOWN:
     case LODGE_VIRT_EVENT_PMSUSPENDED:
-    case LODGE_VIRT_EVENT_REBOOTED:
     case LODGE_VIRT_EVENT_METADATA:
       emit_event (self, LODGE_DOMAIN_EVENT_CHANGED, uuid);
       break;

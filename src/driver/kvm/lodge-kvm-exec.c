@@ -207,7 +207,8 @@ spawn_patiently (Exec *self, gboolean *out_fifo, GError **error)
       g_propagate_error (error, g_steal_pointer (&local_error));
       return FALSE;
     }
-  return lodge_kvm_session_wait_for_agent (self->session, error) && spawn (self, out_fifo, error);
+  return lodge_kvm_session_wait_for_agent (self->session, FALSE, error)
+         && spawn (self, out_fifo, error);
 }
 
 static gboolean

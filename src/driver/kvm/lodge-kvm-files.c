@@ -508,7 +508,7 @@ files_run (LodgeKvmSession *session)
   gboolean on = TRUE;
   int fds[2];
 
-  if (!lodge_kvm_session_wait_for_agent (session, &error))
+  if (!lodge_kvm_session_wait_for_agent (session, FALSE, &error))
     {
       lodge_kvm_session_failed (session, error);
       return;

@@ -12,6 +12,7 @@
 #define PING_SECONDS     2
 #define BOOT_SECONDS     90 /* how long after its start a machine may still be booting */
 #define AGENT_WAIT_USEC  (30 * G_USEC_PER_SEC)
+#define AGENT_BACK_USEC  (3 * G_USEC_PER_SEC) /* how long one that is restarted may be away */
 #define AGENT_RETRY_USEC 50000
 #define ARGUMENTS_MAX    (96 * 1024) /* bytes of argv and environment: one agent message */
 #define DEFAULT_PATH     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -111,6 +112,7 @@ session_clear (gpointer data)
   g_clear_object (&session->cancellable);
   g_clear_pointer (&session->context, g_main_context_unref);
   g_free (session->uuid);
+  g_free (session->console_log);
   g_free (session->id);
   g_free (session->name);
   g_free (session->user);
@@ -216,6 +218,8 @@ lodge_kvm_session_new (LodgeKvmDriver *driver, const char *uuid, const LodgeExec
   session->consoles = lodge_kvm_consoles_ref (driver->consoles);
   session->context = g_main_context_ref_thread_default ();
   session->uuid = g_strdup (uuid);
+  session->console_log
+      = g_build_filename (driver->state_dir, "instances", uuid, "console.log", NULL);
   session->id = g_strdup_printf ("%s%08x", driver->nonce, g_random_int ());
   session->func = func;
   session->stdin_fd = session->stdout_fd = session->stderr_fd = session->socket = -1;
@@ -380,23 +384,44 @@ lodge_kvm_session_get_wishes (LodgeKvmSession *session, LodgeKvmWishes *out_wish
   g_mutex_unlock (&session->lock);
 }
 
-static gboolean
-is_booting (const char *name, const char *uuid)
+gboolean
+lodge_kvm_session_is_booting (LodgeKvmSession *session)
 {
-  gint64 uptime = lodge_kvm_uptime (name, uuid);
+  LodgeKvmAgentState state = lodge_kvm_agents_get_state (session->agents, session->uuid);
+  gint64 uptime = lodge_kvm_uptime (session->name, session->uuid);
+  gint64 since_reboot = g_get_monotonic_time () - state.rebooted_at;
 
-  return uptime >= 0 && uptime < BOOT_SECONDS;
+  return !state.ever_present
+         && ((uptime >= 0 && uptime < BOOT_SECONDS)
+             || (state.rebooted_at != 0 && since_reboot < BOOT_SECONDS * G_USEC_PER_SEC));
+}
+
+/* For how long an agent that does not answer is worth waiting for, in microseconds. */
+static gint64
+get_patience (LodgeKvmSession *session, const GError *why, gint64 while_booting)
+{
+  if (g_error_matches (why, LODGE_ERROR, LODGE_ERROR_BUSY))
+    return AGENT_WAIT_USEC;
+  if (!g_error_matches (why, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE))
+    return 0;
+  if (lodge_kvm_session_is_booting (session))
+    return while_booting;
+  return lodge_kvm_agents_get_state (session->agents, session->uuid).ever_present
+             ? MIN (AGENT_BACK_USEC, while_booting)
+             : 0;
 }
 
 gboolean
-lodge_kvm_session_wait_for_agent (LodgeKvmSession *session, GError **error)
+lodge_kvm_session_wait_for_agent (LodgeKvmSession *session, gboolean briefly, GError **error)
 {
-  gint64 deadline = g_get_monotonic_time () + AGENT_WAIT_USEC;
+  gint64 while_booting = briefly ? AGENT_BACK_USEC : AGENT_WAIT_USEC;
+  gint64 began = g_get_monotonic_time ();
   g_autoptr (virDomain) domain
       = lodge_virt_connection_lookup (session->connection, session->uuid, error);
 
   if (domain == NULL)
     return FALSE;
+  g_free (session->name);
   session->name = g_strdup (virDomainGetName (domain));
   while (TRUE)
     {
@@ -409,10 +434,7 @@ lodge_kvm_session_wait_for_agent (LodgeKvmSession *session, GError **error)
           g_set_error (error, LODGE_ERROR, LODGE_ERROR_CANCELLED, "cancelled");
           return FALSE;
         }
-      if (g_get_monotonic_time () > deadline
-          || (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_BUSY)
-              && (!g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE)
-                  || !is_booting (session->name, session->uuid))))
+      if (g_get_monotonic_time () - began >= get_patience (session, local_error, while_booting))
         {
           g_propagate_error (error, g_steal_pointer (&local_error));
           return FALSE;

@@ -23,8 +23,9 @@ struct _LodgeKvmSession
   LodgeKvmConsoles *consoles;
   GCancellable *cancellable; /* nullable: of the request, counts until `started` */
   char *uuid;
-  char *id;   /* 16 hex digits: the driver's nonce and a random number; names what is made */
-  char *name; /* of the domain; set by lodge_kvm_session_wait_for_agent() */
+  char *console_log; /* path; there need not be such a file */
+  char *id;          /* 16 hex digits: the driver's nonce and a random number; names what is made */
+  char *name;        /* of the domain; set by lodge_kvm_session_wait_for_agent() */
   LodgeKvmSessionFunc func;
   GMainContext *context;
 
@@ -95,10 +96,16 @@ void lodge_kvm_session_get_wishes (LodgeKvmSession *session, LodgeKvmWishes *out
 
 /**
  * lodge_kvm_session_wait_for_agent:
+ * @briefly: no longer than a few seconds, also while the machine is booting
  *
- * Makes sure that the agent answers; while the machine is booting it waits for that.
+ * Makes sure that the agent answers.  One that answered before gets a few seconds to come back;
+ * while the machine is booting it gets half a minute.
  */
-gboolean lodge_kvm_session_wait_for_agent (LodgeKvmSession *session, GError **error);
+gboolean lodge_kvm_session_wait_for_agent (LodgeKvmSession *session, gboolean briefly,
+                                           GError **error);
+
+/** Whether the machine may still be booting.  After lodge_kvm_session_wait_for_agent(). */
+gboolean lodge_kvm_session_is_booting (LodgeKvmSession *session);
 
 /*
  * A session's files in the guest are <prefix>.0 and so on: in /run, which is root's alone, so that

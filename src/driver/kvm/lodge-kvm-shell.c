@@ -27,7 +27,9 @@
  * The end is told in the stream, by a token that only this session knows: a port has no end of
  * file, and asking the agent all the time would keep it busy for as long as a shell is open.
  *
- * Without an agent a login shell falls back to the serial console.
+ * Without an agent a login shell falls back to the serial console, where the user logs in.  It
+ * tells no end of anything, so a key leaves it.  As long as nothing has been typed there, it turns
+ * into the shell that was asked for once an agent comes: the machine may just be booting.
  */
 
 #define ALIAS_PREFIX   LODGE_DEVICE_ALIAS_PREFIX "sh-"
@@ -38,6 +40,9 @@
 #define HANG_UP_USEC   (2 * G_USEC_PER_SEC)
 #define LOST_STATUS    125
 #define TOKEN_LINE_MAX 80
+#define ESCAPE_KEY     0x1d /* Ctrl-], as of `lodge console` */
+#define CONSOLE_MS     500
+#define PROMPT_MAX     4096
 
 static const char shell_script[]
     = "F=$1 P=/dev/virtio-ports/$2 T=$3 C=$4\n"
@@ -71,8 +76,9 @@ typedef struct
   char *alias;  /* NULL: no port is plugged */
   gint64 pid;   /* of the script in the guest */
   int slave;
-  int port;    /* socket of the port, or of the console */
-  char *token; /* nullable: a console has none */
+  int port;       /* socket of the port, or of the console */
+  char *token;    /* nullable: a console has none */
+  gboolean typed; /* on the console: somebody uses it */
 
   guint8 *to_guest, *to_client; /* BUFFER_SIZE each */
   gsize to_guest_len, to_client_len;
@@ -197,8 +203,8 @@ static char *
 make_command (Shell *self)
 {
   LodgeKvmSession *session = self->session;
-  g_autofree char *rows = g_strdup_printf ("%u", session->rows);
-  g_autofree char *columns = g_strdup_printf ("%u", session->columns);
+  g_autofree char *rows = g_strdup_printf ("%u", self->size.ws_row);
+  g_autofree char *columns = g_strdup_printf ("%u", self->size.ws_col);
   const char *const head[] = {
     "exec", "/bin/sh", "-c",         terminal_script, "lodge",
     rows,   columns,   self->prefix, session->user,   session->cwd != NULL ? session->cwd : ""
@@ -238,35 +244,114 @@ start_shell (Shell *self, GError **error)
 
   self->token = g_strdup_printf ("lodge-%08x%08x%08x%08x", g_random_int (), g_random_int (),
                                  g_random_int (), g_random_int ());
+  self->told = self->size;
   return plug_port (self, port, error) && run_script (self, port, error);
 }
 
-static void
-say (Shell *self, const char *text)
+static gboolean
+start_by_agent (Shell *self, GError **error)
 {
-  gsize length = MIN (strlen (text), BUFFER_SIZE - self->to_client_len);
+  LodgeKvmSession *session = self->session;
+  gboolean is_login = session->argv[0] == NULL;
+
+  if (!lodge_kvm_session_wait_for_agent (session, is_login, error))
+    return FALSE;
+  if (self->domain == NULL)
+    self->domain = lodge_virt_connection_lookup (session->connection, session->uuid, error);
+  return self->domain != NULL && start_shell (self, error);
+}
+
+static void
+say (Shell *self, const char *text, gsize size)
+{
+  gsize length = MIN (size, BUFFER_SIZE - self->to_client_len);
 
   memcpy (self->to_client + self->to_client_len, text, length);
   self->to_client_len += length;
 }
 
+/* What stands on the last line of the console.  Returns: whether there is anything. */
+static gboolean
+say_prompt (Shell *self)
+{
+  g_auto (LodgeFd) fd
+      = open (self->session->console_log, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  char text[PROMPT_MAX];
+
+  if (fd < 0)
+    return FALSE;
+  off_t size = lseek (fd, 0, SEEK_END);
+  ssize_t length = pread (fd, text, sizeof text, MAX (size - (off_t) sizeof text, 0));
+  if (length <= 0)
+    return FALSE;
+  const char *newline = memrchr (text, '\n', (gsize) length);
+  const char *line = newline != NULL ? newline + 1 : text;
+  gsize rest = (gsize) (text + length - line);
+  say (self, line, rest);
+  return rest > 0;
+}
+
+static void
+say_about_console (Shell *self, gboolean booting)
+{
+  const char *name = self->session->name;
+  g_autofree char *text
+      = booting
+            ? g_strdup_printf ("\r\n'%s' is still starting: this is the serial console.  Ctrl-] "
+                               "leaves it.\r\nUnless you type something, it becomes a shell "
+                               "when the guest agent answers.\r\n",
+                               name)
+            : g_strdup_printf ("\r\nNo guest agent answers in '%s': this is the serial "
+                               "console.  Ctrl-] leaves it.\r\nIt does not know the size of "
+                               "your terminal; after you have logged in: stty rows %u cols "
+                               "%u\r\n\r\n",
+                               name, self->size.ws_row, self->size.ws_col);
+
+  say (self, text, strlen (text));
+}
+
+/* A line that is empty is one where Enter does nothing but to call for the prompt; what somebody
+ * has typed on another one, or a boot loader that would take it, is left alone. */
 static gboolean
 start_console (Shell *self, GError **error)
 {
   LodgeKvmSession *session = self->session;
+  gboolean booting = lodge_kvm_session_is_booting (session);
 
   self->port = lodge_kvm_consoles_open (session->consoles, session->uuid, error);
   if (self->port < 0)
     return FALSE;
-  say (self, "\r\nNo guest agent answers: this is the serial console.  Enter makes it show its "
-             "prompt;\r\nclosing the terminal ends the session.\r\n");
+  say_about_console (self, booting);
+  if (!say_prompt (self) && !booting)
+    self->to_guest[self->to_guest_len++] = '\r';
   return TRUE;
+}
+
+/* An agent has come while nobody used the console. */
+static void
+become_shell (Shell *self)
+{
+  static const char text[] = "\r\nThe guest agent answers: this is a shell now.\r\n";
+  g_auto (LodgeFd) console = lodge_fd_steal (&self->port);
+  g_autoptr (GError) error = NULL;
+
+  if (start_by_agent (self, &error))
+    {
+      say (self, text, strlen (text));
+      return;
+    }
+  g_info ("a console stays one: %s", error->message);
+  unplug_port (self);
+  g_clear_pointer (&self->token, g_free);
+  lodge_fd_clear (&self->port);
+  self->port = lodge_fd_steal (&console);
+  self->typed = TRUE;
 }
 
 static void
 resize (Shell *self, guint rows, guint columns)
 {
-  if (self->token == NULL || (rows == self->size.ws_row && columns == self->size.ws_col))
+  if (rows == self->size.ws_row && columns == self->size.ws_col)
     return;
   self->size.ws_row = (unsigned short) rows;
   self->size.ws_col = (unsigned short) columns;
@@ -276,7 +361,8 @@ resize (Shell *self, guint rows, guint columns)
 static gboolean
 is_size_told (const Shell *self)
 {
-  return self->size.ws_row == self->told.ws_row && self->size.ws_col == self->told.ws_col;
+  return self->token == NULL
+         || (self->size.ws_row == self->told.ws_row && self->size.ws_col == self->told.ws_col);
 }
 
 /*
@@ -320,6 +406,7 @@ typedef enum
   FLOW_CLIENT_GONE,
   FLOW_GUEST_GONE,
   FLOW_EXITED,
+  FLOW_LEFT, /* by the escape key */
 } Flow;
 
 static gboolean
@@ -410,13 +497,20 @@ is_alive (Shell *self)
 static Flow
 pump_client (Shell *self, short events)
 {
+  gsize before = self->to_guest_len;
+
   if (events & POLLIN && !move_in (self->slave, self->to_guest, &self->to_guest_len))
     return FLOW_CLIENT_GONE;
   if (events & (POLLHUP | POLLERR) && !(events & POLLIN))
     return FLOW_CLIENT_GONE;
   if (events & POLLIN)
     check_size (self);
-  return FLOW_ON;
+  if (self->token != NULL || self->to_guest_len == before)
+    return FLOW_ON;
+  self->typed = TRUE;
+  return memchr (self->to_guest + before, ESCAPE_KEY, self->to_guest_len - before) != NULL
+             ? FLOW_LEFT
+             : FLOW_ON;
 }
 
 static Flow
@@ -447,6 +541,11 @@ obey (Shell *self)
 static Flow
 pump_once (Shell *self)
 {
+  gboolean is_console = self->token == NULL;
+
+  if (is_console && !self->typed
+      && lodge_kvm_agents_get_state (self->session->agents, self->session->uuid).present)
+    become_shell (self);
   gsize sendable = find_token (self);
   struct pollfd fds[] = {
     { .fd = self->slave,
@@ -460,7 +559,8 @@ pump_once (Shell *self)
   Flow flow = FLOW_ON;
 
   tell_size (self);
-  int ready = poll (fds, G_N_ELEMENTS (fds), is_size_told (self) ? LIVENESS_MS : RESIZE_MS);
+  int idle_ms = is_console ? CONSOLE_MS : is_size_told (self) ? LIVENESS_MS : RESIZE_MS;
+  int ready = poll (fds, G_N_ELEMENTS (fds), idle_ms);
   if (ready < 0)
     return errno == EINTR ? FLOW_ON : FLOW_GUEST_GONE;
   if (ready == 0 && is_size_told (self))
@@ -509,24 +609,28 @@ pump (Shell *self)
     self->exit_status = 128 + SIGHUP;
   else
     drain (self);
+  if (flow == FLOW_LEFT)
+    self->exit_status = 0;
 }
 
 static gboolean
 start (Shell *self, GError **error)
 {
-  LodgeKvmSession *session = self->session;
   g_autoptr (GError) local_error = NULL;
 
-  if (lodge_kvm_session_wait_for_agent (session, &local_error))
+  if (start_by_agent (self, &local_error))
+    return TRUE;
+  if (self->session->argv[0] != NULL
+      || !g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE))
     {
-      self->domain = lodge_virt_connection_lookup (session->connection, session->uuid, error);
-      return self->domain != NULL && start_shell (self, error);
+      g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
     }
-  if (session->argv[0] == NULL
-      && g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE))
-    return start_console (self, error);
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
+  /* It may have gone after the first steps. */
+  unplug_port (self);
+  lodge_fd_clear (&self->port);
+  g_clear_pointer (&self->token, g_free);
+  return start_console (self, error);
 }
 
 static void
@@ -563,7 +667,6 @@ lodge_kvm_shell_run (LodgeKvmSession *session)
     lodge_kvm_session_failed (session, error);
   else
     {
-      self.told = self.size;
       lodge_kvm_session_started (session, master);
       pump (&self);
       lodge_fd_clear (&self.slave);
