@@ -5,19 +5,18 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lodge-inflate.h"
 #include "lodge-io.h"
 #include "lodge-metadata.h"
 #include "lodge-ovf.h"
 #include "lodge-status.h"
 #include "lodge-whiteout.h"
+#include "lodge-writer.h"
 
-#define BLOCK_SIZE         (256 * 1024)
 #define TEMPLATES_MAX      64
 #define REPORT_INTERVAL_US (150 * 1000)
 
@@ -26,22 +25,15 @@
 #define RATIO_MAX   200
 #define RATIO_FLOOR (256ull << 20)
 
-#define DISK_FLAGS                                                                                 \
-  (ARCHIVE_EXTRACT_OWNER | ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_XATTR     \
-   | ARCHIVE_EXTRACT_SPARSE | ARCHIVE_EXTRACT_SECURE_SYMLINKS | ARCHIVE_EXTRACT_SECURE_NODOTDOT    \
-   | ARCHIVE_EXTRACT_SECURE_NOABSOLUTEPATHS)
-
 typedef struct
 {
   const LodgeExtract *extract;
   LodgeExtractResult *result;
   LodgeFail *fail;
   struct archive *reader;
-  struct archive *disk;
-  char *block;
-  off_t offset; /* of the input */
+  LodgeInflate *inflate;
+  LodgeWriter *writer;
   off_t input_size;
-  int read_error;
   uint64_t claimed; /* by the headers, bytes */
   gint64 last_report;
   guint templates;
@@ -52,17 +44,13 @@ static la_ssize_t
 on_read (struct archive *archive, void *user_data, const void **out_data)
 {
   Extraction *self = user_data;
-  ssize_t n = pread (self->extract->fd, self->block, BLOCK_SIZE, self->offset);
+  ssize_t n = lodge_inflate_next (self->inflate, out_data);
 
-  if (n < 0)
-    {
-      self->read_error = errno;
-      archive_set_error (archive, errno, "The file cannot be read");
-      return ARCHIVE_FATAL;
-    }
-  self->offset += n;
-  *out_data = self->block;
-  return n;
+  if (n >= 0)
+    return n;
+  const char *text = lodge_inflate_get_error (self->inflate);
+  archive_set_error (archive, EIO, "%s", text != NULL ? text : "it ends early");
+  return ARCHIVE_FATAL;
 }
 
 static void
@@ -72,30 +60,22 @@ report (Extraction *self)
   if (now - self->last_report < REPORT_INTERVAL_US)
     return;
   self->last_report = now;
-  lodge_status_progress ((double) self->offset / (double) MAX (self->input_size, 1),
-                         (uint64_t) self->offset, (uint64_t) self->input_size, "unpack");
+  uint64_t offset = lodge_inflate_get_offset (self->inflate);
+  lodge_status_progress ((double) offset / (double) MAX (self->input_size, 1), offset,
+                         (uint64_t) self->input_size, "unpack");
 }
 
 static bool
 reading_failed (Extraction *self)
 {
   const char *text = archive_error_string (self->reader);
-  if (self->read_error != 0)
-    return lodge_fail_errno (self->fail, self->read_error, "The archive cannot be read");
+  int error = lodge_inflate_get_errno (self->inflate);
+
+  if (error != 0)
+    return lodge_fail_errno (self->fail, error, "The archive cannot be read");
   return lodge_fail (self->fail, "ImageInvalid",
                      "The file is neither a sound tar archive nor a disk: %s",
                      text != NULL ? text : "it ends early");
-}
-
-static bool
-writing_failed (Extraction *self, const char *path)
-{
-  int error = archive_errno (self->disk);
-  const char *text = archive_error_string (self->disk);
-  if (error == ENOSPC || error == EDQUOT)
-    return lodge_fail (self->fail, "NoSpace", "There is no space left to unpack the image");
-  return lodge_fail (self->fail, "ImageInvalid", "%.200s cannot be unpacked: %.200s", path,
-                     text != NULL ? text : "refused");
 }
 
 /** Looks at how much has come out of how little. */
@@ -103,7 +83,7 @@ static bool
 check_volume (Extraction *self)
 {
   uint64_t unpacked = (uint64_t) archive_filter_bytes (self->reader, 0);
-  uint64_t packed = (uint64_t) MAX (self->offset, 1);
+  uint64_t packed = MAX (lodge_inflate_get_offset (self->inflate), 1);
 
   if (unpacked > self->extract->max_total || self->claimed > self->extract->max_total)
     return lodge_fail (self->fail, "NoSpace",
@@ -117,7 +97,7 @@ check_volume (Extraction *self)
 }
 
 static bool
-write_data (Extraction *self, const char *path)
+write_data (Extraction *self)
 {
   const void *data;
   size_t size;
@@ -128,8 +108,8 @@ write_data (Extraction *self, const char *path)
     {
       if (!check_volume (self))
         return false;
-      if (archive_write_data_block (self->disk, data, size, offset) < ARCHIVE_WARN)
-        return writing_failed (self, path);
+      if (!lodge_writer_add (self->writer, data, size, offset, self->fail))
+        return false;
       report (self);
     }
   return status == ARCHIVE_EOF || reading_failed (self);
@@ -253,28 +233,6 @@ take_disk (Extraction *self, struct archive_entry *entry, const char *name)
 
 /* ---- the root file system ---- */
 
-/*
- * A member that comes twice replaces what came first, also a link, never what the link names.
- * ARCHIVE_EXTRACT_UNLINK would do it, but takes links away in the middle of a path as well: then a
- * hostile archive would be unpacked in another shape instead of being refused.
- */
-static bool
-make_room (Extraction *self, const char *path)
-{
-  struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                          .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
-  g_autofree char *parent = g_path_get_dirname (path);
-  g_autofree char *name = g_path_get_basename (path);
-  LODGE_AUTOFD fd = (int) syscall (SYS_openat2, AT_FDCWD, parent, &how, sizeof how);
-
-  if (fd < 0 && errno != ENOENT)
-    return lodge_fail (self->fail, "ImageInvalid",
-                       "%.200s would be unpacked through something that is not a directory", path);
-  if (fd >= 0)
-    unlinkat (fd, name, 0);
-  return true;
-}
-
 static bool
 extract_member (Extraction *self, struct archive_entry *entry, const LodgeMember *member)
 {
@@ -284,21 +242,9 @@ extract_member (Extraction *self, struct archive_entry *entry, const LodgeMember
     self->claimed += (uint64_t) archive_entry_size (entry);
   if (!check_volume (self))
     return false;
-  if (*member->path != '\0' && archive_entry_filetype (entry) != AE_IFDIR
-      && !make_room (self, member->path))
-    return false;
   lodge_member_sanitize (entry, member);
-  int status = archive_write_header (self->disk, entry);
-  if (status < ARCHIVE_WARN)
-    return writing_failed (self, member->path);
-  if (has_data && !write_data (self, member->path))
-    return false;
-  int end = archive_write_finish_entry (self->disk);
-  if (end < ARCHIVE_WARN)
-    return writing_failed (self, member->path);
-  if (status == ARCHIVE_WARN || end == ARCHIVE_WARN)
-    self->result->incomplete++;
-  return true;
+  return lodge_writer_begin (self->writer, entry, member, self->fail)
+         && (!has_data || write_data (self)) && lodge_writer_end (self->writer, self->fail);
 }
 
 /** Whiteouts are of a layer that is laid over others; so is a file where a directory was. */
@@ -307,6 +253,7 @@ take_layer_member (Extraction *self, struct archive_entry *entry, const LodgeMem
 {
   bool is_dir = archive_entry_filetype (entry) == AE_IFDIR;
 
+  lodge_writer_forget (self->writer);
   if (lodge_whiteout_is_one (member->path))
     return lodge_whiteout_apply (member->path, self->fail);
   return (is_dir || *member->path == '\0' || lodge_whiteout_clear (member->path, true, self->fail))
@@ -361,51 +308,44 @@ take_members (Extraction *self)
     return reading_failed (self);
   if (self->result->members == 0 && !self->extract->is_layer)
     return lodge_fail (self->fail, "ImageInvalid", "The file is neither a tar archive nor a disk");
-  /* Directories get their times and modes now. */
-  return archive_write_close (self->disk) >= ARCHIVE_WARN || writing_failed (self, "The root");
+  lodge_writer_finish (self->writer);
+  self->result->incomplete = lodge_writer_get_incomplete (self->writer);
+  return true;
 }
 
-typedef int (*SupportFunc) (struct archive *archive);
-
 static bool
-open_reader (Extraction *self)
+read_archive (Extraction *self)
 {
-  /* None of these may fall back to a program: WARN says that one would. */
-  static const SupportFunc SUPPORT[] = {
-    archive_read_support_format_tar,   archive_read_support_filter_gzip,
-    archive_read_support_filter_bzip2, archive_read_support_filter_xz,
-    archive_read_support_filter_zstd,  archive_read_support_filter_lz4,
-  };
-
-  for (gsize i = 0; i < G_N_ELEMENTS (SUPPORT); i++)
-    if (SUPPORT[i](self->reader) != ARCHIVE_OK)
-      return lodge_fail (self->fail, "HelperFailed", "libarchive lacks a format of tar archives");
-  return archive_read_open2 (self->reader, self, NULL, on_read, NULL, NULL) == ARCHIVE_OK
-         || reading_failed (self);
+  if (archive_read_support_format_tar (self->reader) != ARCHIVE_OK)
+    return lodge_fail (self->fail, "HelperFailed", "libarchive lacks the format of tar archives");
+  if (archive_read_open2 (self->reader, self, NULL, on_read, NULL, NULL) != ARCHIVE_OK)
+    return reading_failed (self);
+  return take_members (self);
 }
 
 bool
 lodge_extract_run (const LodgeExtract *extract, LodgeExtractResult *out_result, LodgeFail *fail)
 {
-  g_autofree char *block = g_malloc (BLOCK_SIZE);
   struct stat st;
   if (fstat (extract->fd, &st) < 0 || !S_ISREG (st.st_mode))
     return lodge_fail (fail, "InvalidArgument", "The image is not a regular file");
-  if (chdir (extract->target) < 0)
+  /* What takes directories of a layer away works below the working directory. */
+  LODGE_AUTOFD target = open (extract->target, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (target < 0 || fchdir (target) < 0)
     return lodge_fail_errno (fail, errno, "The image cannot be unpacked");
+  g_autoptr (LodgeInflate) inflate = lodge_inflate_start (extract->fd);
+  g_autoptr (LodgeWriter) writer = lodge_writer_new (target);
   Extraction self = { .extract = extract,
                       .result = out_result,
                       .fail = fail,
                       .reader = archive_read_new (),
-                      .disk = archive_write_disk_new (),
-                      .block = block,
+                      .inflate = inflate,
+                      .writer = writer,
                       .input_size = st.st_size };
 
   if (extract->is_layer)
     out_result->layout = LODGE_LAYOUT_PLAIN;
-  archive_write_disk_set_options (self.disk, DISK_FLAGS);
-  bool ok = open_reader (&self) && take_members (&self);
+  bool ok = read_archive (&self);
   archive_read_free (self.reader);
-  archive_write_free (self.disk);
   return ok;
 }

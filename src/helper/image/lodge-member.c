@@ -359,12 +359,15 @@ filter_xattrs (struct archive_entry *entry, struct archive_entry *original)
 void
 lodge_member_sanitize (struct archive_entry *entry, const LodgeMember *member)
 {
-  struct archive_entry *original = archive_entry_clone (entry);
-
   archive_entry_acl_clear (entry);
   archive_entry_set_fflags (entry, 0, 0);
-  filter_xattrs (entry, original);
-  archive_entry_free (original);
+  /* Few members have any, and a copy of each member would take its time. */
+  if (archive_entry_xattr_count (entry) > 0)
+    {
+      struct archive_entry *original = archive_entry_clone (entry);
+      filter_xattrs (entry, original);
+      archive_entry_free (original);
+    }
   archive_entry_set_pathname (entry, *member->path != '\0' ? member->path : ".");
   if (*member->link != '\0')
     archive_entry_set_hardlink (entry, member->link);
