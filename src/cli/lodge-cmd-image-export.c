@@ -9,6 +9,7 @@
 #include "lodge-cmd.h"
 #include "lodge-fd.h"
 #include "lodge-i18n.h"
+#include "lodge-image-export.h"
 #include "lodge-image-path.h"
 #include "lodge-job-wait.h"
 #include "lodge-name.h"
@@ -93,6 +94,19 @@ begin_export (LodgeClient *client, const char *image, const char *format, const 
   return job;
 }
 
+gboolean
+lodge_image_export (LodgeCli *cli, const char *image, const char *format, const char *compression,
+                    const int *fds, guint n_fds, GError **error)
+{
+  LodgeClient *client = lodge_cli_get_client (cli, error);
+  g_autofree char *job = client != NULL
+                             ? begin_export (client, image, format, compression, fds, n_fds, error)
+                             : NULL;
+  g_autoptr (GVariant) result = job != NULL ? lodge_job_wait (cli, job, error) : NULL;
+
+  return result != NULL;
+}
+
 /* The name of a split image's second file beside that of the first.  (transfer full) */
 static char *
 name_root (const char *path)
@@ -101,8 +115,8 @@ name_root (const char *path)
 }
 
 static gboolean
-export_to (LodgeCli *cli, LodgeClient *client, const LodgeArgs *args, const char *image,
-           const char *path, GError **error)
+export_to (LodgeCli *cli, const LodgeArgs *args, const char *image, const char *path,
+           GError **error)
 {
   const char *format = lodge_args_string (args, "format");
   const char *compression = lodge_args_string (args, "compression");
@@ -114,11 +128,8 @@ export_to (LodgeCli *cli, LodgeClient *client, const LodgeArgs *args, const char
 
   if (fd < 0 || (is_split && root < 0))
     return FALSE;
-  g_autofree char *job
-      = begin_export (client, image, format != NULL ? format : "unified",
-                      compression != NULL ? compression : "zstd", fds, is_split ? 2 : 1, error);
-  g_autoptr (GVariant) result = job != NULL ? lodge_job_wait (cli, job, error) : NULL;
-  if (result != NULL)
+  if (lodge_image_export (cli, image, format != NULL ? format : "unified",
+                          compression != NULL ? compression : "zstd", fds, is_split ? 2 : 1, error))
     return TRUE;
   /* Half an image is none. */
   if (strcmp (path, "-") != 0)
@@ -148,7 +159,7 @@ lodge_cmd_image_export (LodgeCli *cli, const LodgeArgs *args, GError **error)
   g_autofree char *path = file != NULL ? g_strdup (file)
                                        : name_file (ref, format != NULL ? format : "unified",
                                                     compression != NULL ? compression : "zstd");
-  if (!export_to (cli, client, args, image, path, error))
+  if (!export_to (cli, args, image, path, error))
     return FALSE;
   if (strcmp (path, "-") != 0)
     {

@@ -187,6 +187,16 @@ static const LodgeArgSpec export_arguments[]
     = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES },
         { "FILE", LODGE_ARG_OPTIONAL, LODGE_COMPLETE_FILES },
         ARGUMENT_END };
+static const LodgeOptionSpec serve_tree_options[]
+    = { KIND,
+        { "compression", '\0', LODGE_OPTION_STRING, "HOW", N_ ("none, gzip, xz or zstd"), 0 },
+        { "sign", '\0', LODGE_OPTION_STRING, "KEY", N_ ("sign the list with this OpenPGP key"),
+          0 },
+        OPTION_END };
+static const LodgeArgSpec serve_tree_arguments[]
+    = { { "DIRECTORY", 0, LODGE_COMPLETE_FILES },
+        { "IMAGE", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, LODGE_COMPLETE_IMAGES },
+        ARGUMENT_END };
 static const LodgeOptionSpec publish_options[]
     = { { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_ ("a name for the image (repeatable)"),
           0 },
@@ -548,6 +558,25 @@ const LodgeCmd lodge_cmd_table[] = {
       .arguments = export_arguments,
       .options = image_export_options,
       .run = lodge_cmd_image_export,
+  },
+  {
+      .name = "image-serve-tree",
+      .group = LODGE_GROUP_IMAGES,
+      .flags = LODGE_CMD_OUTPUT,
+      .summary = N_ ("Write images to a directory that a web server can serve"),
+      .description
+      = N_ ("DIRECTORY becomes what Lodge, LXD and Incus know as a remote of the protocol "
+            "simplestreams: serve it by https with any web server. Without IMAGE all images of "
+            "the store that have an alias are in it, in both kinds; those that are not named any "
+            "more leave it. Run it again whenever images have changed: what is there already is "
+            "not written again, and clients that read meanwhile see the old list or the new one. "
+            "The files of images that have left stay until the next run. With --sign the list is signed as well, for remotes with --keyring."),
+      .examples = "lodge image serve-tree /srv/images\n"
+                  "lodge image serve-tree /srv/images mine/web debian/12 --sign=images@example.com\n"
+                  "lodge remote add mine https://images.example.com",
+      .arguments = serve_tree_arguments,
+      .options = serve_tree_options,
+      .run = lodge_cmd_image_serve_tree,
   },
   {
       .name = "publish",

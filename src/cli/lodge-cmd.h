@@ -106,6 +106,7 @@ LODGE_CMD_FUNC (image_export);
 LODGE_CMD_FUNC (publish);
 LODGE_CMD_FUNC (image_list);
 LODGE_CMD_FUNC (image_pull);
+LODGE_CMD_FUNC (image_serve_tree);
 LODGE_CMD_FUNC (image_show);
 LODGE_CMD_FUNC (info);
 LODGE_CMD_FUNC (job_cancel);

@@ -350,6 +350,18 @@ class Mock:
                                       fingerprint="%064x" % size))
         invocation.return_value(GLib.Variant("(a{sh}o)", ({}, job.path)))
 
+    def image_Export(self, path, parameters, invocation):
+        """Writes to each file what it is for, and the format."""
+        fds = invocation.get_message().get_unix_fd_list().steal_fds()
+        options = parameters.unpack()[0]
+        for key in ("file", "root"):
+            if key in options:
+                with os.fdopen(fds[options[key]], "wb") as stream:
+                    stream.write(("%s %s %s\n" % (key, options["format"],
+                                                  options["compression"])).encode())
+        invocation.return_value(GLib.Variant("(o)", (self.new_job(
+            "image-export", "Exporting", 10, result=row(fingerprint=FINGERPRINT)).path,)))
+
     def image_SetAliases(self, path, parameters, invocation):
         self.aliases = parameters.unpack()[0]
         invocation.return_value(None)
