@@ -74,7 +74,7 @@ def test_while_an_image_is_made():
 def test_while_an_image_is_unpacked():
     before = images()
     large = os.path.join(FOLDER, "large")
-    tinyimage.rootfs(large, os.urandom(60 << 20))
+    tinyimage.rootfs(large, os.urandom(40 << 20))
     process = begin("image", "import", large, "x-large")
     wait_for(stage, 20, "the import does not begin")
     status, _out, err = interrupt(process)

@@ -59,13 +59,16 @@ open_user_namespace (const LodgePlan *plan, LodgeFail *fail)
 {
   char path[64];
   int fd = -1;
+  pid_t parent = getpid ();
   pid_t pid = (pid_t) syscall (SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
 
   if (pid == 0)
     {
       prctl (PR_SET_PDEATHSIG, SIGKILL);
-      for (;;)
+      /* A parent that died before this line would leave it here for ever. */
+      while (getppid () == parent)
         pause ();
+      _exit (1);
     }
   if (pid < 0)
     {

@@ -96,6 +96,14 @@ write_map (pid_t pid, const char *name, const LodgeSandbox *sandbox)
   return ok;
 }
 
+/** A change of credentials clears the death signal, so it comes after them. */
+static void
+die_with (pid_t parent)
+{
+  if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid () != parent)
+    _exit (127);
+}
+
 /** A user namespace that nobody lives in. */
 static int
 make_userns (const LodgeSandbox *sandbox, LodgeFail *fail)
@@ -106,11 +114,12 @@ make_userns (const LodgeSandbox *sandbox, LodgeFail *fail)
       refuse (fail, "make a pipe");
       return -1;
     }
+  pid_t parent = getpid ();
   pid_t pid = fork ();
   if (pid == 0)
     {
-      prctl (PR_SET_PDEATHSIG, SIGKILL);
       char word = unshare (CLONE_NEWUSER) == 0 ? 'y' : 'n';
+      die_with (parent);
       if (write (ready[1], &word, 1) == 1)
         pause ();
       _exit (1);
@@ -320,14 +329,6 @@ enter_namespaces (const LodgeSandbox *sandbox, int userns_fd, LodgeFail *fail)
   if (unshare (flags | (sandbox->network ? 0 : CLONE_NEWNET)) < 0)
     return refuse (fail, "make its namespaces");
   return true;
-}
-
-/** A change of credentials clears the death signal, so it comes after them. */
-static void
-die_with (pid_t parent)
-{
-  if (prctl (PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid () != parent)
-    _exit (127);
 }
 
 static int
