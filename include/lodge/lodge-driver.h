@@ -58,6 +58,7 @@ typedef struct
 
   /* VMs */
   char *disk_path;    /* qcow2 */
+  char *seed_path;    /* nullable: a read-only disk for cloud-init, ISO 9660 */
 
   /* one NIC */
   char *network;      /* libvirt network; NULL: no NIC */

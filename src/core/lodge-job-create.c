@@ -121,7 +121,11 @@ make_spec (LodgeJob *job, const LodgeImage *image)
       spec->idmap_count = LODGE_IDMAP_COUNT;
     }
   else
-    spec->disk_path = lodge_storage_disk_path (manager->state_dir, instance->uuid);
+    {
+      spec->disk_path = lodge_storage_disk_path (manager->state_dir, instance->uuid);
+      if (lodge_job_wants_cloud_init (instance, image))
+        spec->seed_path = lodge_job_seed_disk (manager, instance);
+    }
   if (network != NULL)
     {
       spec->network = g_strdup (network->name);
@@ -329,6 +333,11 @@ static const LodgeJobStep steps[] = {
     .run = define,
     .undo_where = LODGE_STEP_DRIVER,
     .undo = undefine },
+  { .nick = "seed",
+    .stage = "making it itself",
+    .where = LODGE_STEP_ASYNC,
+    .run_async = lodge_step_seed,
+    .wanted = lodge_step_wants_seed },
   { .nick = "commit",
     .stage = "committing",
     .where = LODGE_STEP_MAIN,
@@ -352,7 +361,7 @@ static const LodgeJobStep steps[] = {
 const LodgeJobKind lodge_job_kind_create = { .operation = "instance-create",
                                              .steps = steps,
                                              .n_steps = G_N_ELEMENTS (steps),
-                                             .commit_step = 8,
+                                             .commit_step = 9,
                                              .cancellable = TRUE,
                                              .cancel_undoes = TRUE,
                                              .ended = ended };

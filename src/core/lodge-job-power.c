@@ -286,6 +286,11 @@ ended_paused (LodgeJob *job)
   {                                                                                                \
     .nick = "start", .stage = "starting", .where = LODGE_STEP_DRIVER, .run = lodge_step_power_on   \
   }
+#define STEP_SEED                                                                                  \
+  {                                                                                                \
+    .nick = "seed", .stage = "making it itself", .where = LODGE_STEP_ASYNC,                        \
+    .run_async = lodge_step_seed, .wanted = lodge_step_wants_seed                                  \
+  }
 #define STEP_BOOT                                                                                  \
   {                                                                                                \
     .nick = "boot", .stage = "booting", .where = LODGE_STEP_ASYNC,                                 \
@@ -307,9 +312,9 @@ ended_paused (LodgeJob *job)
     .run_async = wait_stopped, .wanted = wants_grace                                               \
   }
 
-static const LodgeJobStep start_steps[] = { STEP_POWER_ON, STEP_BOOT };
+static const LodgeJobStep start_steps[] = { STEP_SEED, STEP_POWER_ON, STEP_BOOT };
 static const LodgeJobStep stop_steps[] = { STEPS_STOP };
-static const LodgeJobStep restart_steps[] = { STEPS_STOP, STEP_POWER_ON, STEP_BOOT };
+static const LodgeJobStep restart_steps[] = { STEPS_STOP, STEP_SEED, STEP_POWER_ON, STEP_BOOT };
 static const LodgeJobStep pause_steps[]
     = { { .nick = "pause", .stage = "pausing", .where = LODGE_STEP_DRIVER, .run = pause_it } };
 static const LodgeJobStep resume_steps[]

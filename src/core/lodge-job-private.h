@@ -147,6 +147,13 @@ gboolean lodge_step_power_on (LodgeJob *job, GError **error);
 void lodge_step_wait_booted (LodgeJob *job);
 gboolean lodge_step_make_staging (LodgeJob *job, GError **error);
 gboolean lodge_step_remove_staging (LodgeJob *job, GError **error);
+/** Puts into the instance what makes it itself: templates of its image, data for cloud-init. */
+void lodge_step_seed (LodgeJob *job);
+gboolean lodge_step_wants_seed (LodgeJob *job);
+/** Whether it gets data for cloud-init.  @image: nullable. */
+gboolean lodge_job_wants_cloud_init (LodgeInstance *instance, const LodgeImage *image);
+/** Where a VM's disk with that data is; (transfer full) */
+char *lodge_job_seed_disk (LodgeManager *manager, LodgeInstance *instance);
 /** Makes an image of the job's `fd` (and `root_fd`). */
 void lodge_step_import_image (LodgeJob *job);
 

@@ -34,7 +34,8 @@ lodge_bus_strv_to_variant (const char *const *texts)
 static gboolean
 is_secret (const char *key)
 {
-  return g_str_has_prefix (key, "environment.") || g_str_has_prefix (key, "cloud-init.");
+  return g_str_has_prefix (key, "environment.") || g_str_has_prefix (key, "cloud-init.")
+         || strcmp (key, "user.user-data") == 0 || strcmp (key, "user.vendor-data") == 0;
 }
 
 GVariant *

@@ -17,7 +17,7 @@ G_BEGIN_DECLS
 GVariant *lodge_bus_string_to_variant (const char *text);
 GVariant *lodge_bus_strv_to_variant (const char *const *texts);
 
-/** a{ss}; without @trusted the values of environment.* and cloud-init.* are hidden. */
+/** a{ss}; without @trusted values that may be secrets (environment.*, cloud-init.*) are hidden. */
 GVariant *lodge_bus_config_to_variant (GHashTable *config, gboolean trusted);
 
 /** (transfer full): char* → char* of an a{ss}; INVALID_ARGUMENT for a key that comes twice. */

@@ -107,6 +107,8 @@ make_helper (LodgeImageWork *work, GError **error)
     return FALSE;
   lodge_helper_add (build->helper, "distribution", build->recipe->distribution);
   lodge_helper_add (build->helper, "suite", build->recipe->suite);
+  if (build->recipe->variant != NULL)
+    lodge_helper_add (build->helper, "variant", build->recipe->variant);
   lodge_helper_add (build->helper, "kind", lodge_kind_nick (build->kind));
   lodge_helper_add (build->helper, "arch", lodge_image_host_machine ());
   lodge_image_work_watch (work, build->helper);

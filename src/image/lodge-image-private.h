@@ -49,6 +49,7 @@ typedef struct
 {
   const char *distribution;
   const char *suite;
+  const char *variant;    /* NULL: the ordinary one; "cloud": with cloud-init */
   const char *aliases[3]; /* NULL-ended; the first is the name of the recipe */
 } LodgeImageRecipe;
 

@@ -178,11 +178,15 @@ take_text (char **field, LodgeHelper *helper, const char *key, const char *fallb
 LodgeImage *
 lodge_image_from_results (LodgeHelper *helper, LodgeKind kind, GError **error)
 {
-  static const char *const properties[] = {
-    "os",     "release", "suite",   "variant",  "os-id",      "init",  "firmware",
-    "serial", "type",    "version", "hostname", "cloud-init", "agent", "requirements.secureboot",
-    "cpus",   "memory",  "command"
-  };
+  static const char *const properties[] = { "os",       "release",
+                                            "suite",    "variant",
+                                            "os-id",    "init",
+                                            "firmware", "serial",
+                                            "type",     "version",
+                                            "hostname", "cloud-init",
+                                            "agent",    "requirements.secureboot",
+                                            "cpus",     "memory",
+                                            "command",  LODGE_IMAGE_TEMPLATES };
   const char *fingerprint = lodge_helper_get_result (helper, "fingerprint");
 
   if (fingerprint == NULL || !lodge_fingerprint_is_valid (fingerprint))

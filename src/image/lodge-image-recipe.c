@@ -7,8 +7,10 @@
 #define BUILD_PREFIX "build:"
 
 static const LodgeImageRecipe recipes[] = {
-  { "debian", "bookworm", { "debian/12", "debian/bookworm" } },
-  { "debian", "trixie", { "debian/13", "debian/trixie" } },
+  { "debian", "bookworm", NULL, { "debian/12", "debian/bookworm" } },
+  { "debian", "bookworm", "cloud", { "debian/12/cloud", "debian/bookworm/cloud" } },
+  { "debian", "trixie", NULL, { "debian/13", "debian/trixie" } },
+  { "debian", "trixie", "cloud", { "debian/13/cloud", "debian/trixie/cloud" } },
 };
 
 /* uname(2), which is also what libvirt says, and dpkg. */

@@ -165,6 +165,38 @@ void lodge_image_store_export_async (LodgeImageStore *self, const LodgeImageExpo
 gboolean lodge_image_store_export_finish (LodgeImageStore *self, GAsyncResult *result,
                                           GError **error);
 
+/** The property of an image with templates: when they are used ("create,copy"). */
+#define LODGE_IMAGE_TEMPLATES "templates"
+
+/** What makes an instance itself. */
+typedef struct
+{
+  const char *fingerprint; /* (nullable): of its image, for the templates */
+  const char *plan;        /* a container's; NULL: a VM */
+  const char *output;      /* a VM's: the disk for cloud-init that is to be made */
+  const char *name;
+  const char *uuid;
+  const char *architecture;
+  const char *triggers; /* "create", "copy", "start", "rename", with commas between */
+  gboolean cloud_init;  /* whether to write what cloud-init reads */
+  GHashTable *config;   /* char* → char* */
+} LodgeImageSeed;
+
+/**
+ * lodge_image_store_seed_async:
+ * @what: copied
+ * @notice: (nullable): called with @func_data
+ *
+ * Applies the templates of its image to an instance that does not run, and writes cloud-init's
+ * NoCloud data: into a container's root, or as a disk for a VM.  lodge-image-worker does it.
+ */
+void lodge_image_store_seed_async (LodgeImageStore *self, const LodgeImageSeed *what,
+                                   LodgeImageNoticeFunc notice, gpointer func_data,
+                                   GCancellable *cancellable, GAsyncReadyCallback callback,
+                                   gpointer user_data);
+gboolean lodge_image_store_seed_finish (LodgeImageStore *self, GAsyncResult *result,
+                                        GError **error);
+
 /** Replaces the aliases of an image.  Synchronous: documents only. */
 gboolean lodge_image_store_set_aliases (LodgeImageStore *self, const char *fingerprint,
                                         const char *const *aliases, GError **error);

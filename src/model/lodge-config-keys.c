@@ -17,6 +17,18 @@ static const char *const cpu_choices[] = { "auto", "host", "maximum", NULL };
 static const char *const firmware_choices[] = { "bios", "uefi", NULL };
 
 static const LodgeConfigKey config_keys[] = {
+  { .key = "cloud-init.network-config",
+    .type = LODGE_CONFIG_TEXT,
+    .kinds = LODGE_CONFIG_FOR_BOTH,
+    .help = "network configuration for cloud-init, at the next start" },
+  { .key = "cloud-init.user-data",
+    .type = LODGE_CONFIG_TEXT,
+    .kinds = LODGE_CONFIG_FOR_BOTH,
+    .help = "what cloud-init does at the first boot (#cloud-config, or a script)" },
+  { .key = "cloud-init.vendor-data",
+    .type = LODGE_CONFIG_TEXT,
+    .kinds = LODGE_CONFIG_FOR_BOTH,
+    .help = "the same, which cloud-init.user-data has precedence over" },
   { .key = "environment.*",
     .type = LODGE_CONFIG_STRING,
     .kinds = LODGE_CONFIG_FOR_BOTH,
@@ -46,6 +58,22 @@ static const LodgeConfigKey config_keys[] = {
     .kinds = LODGE_CONFIG_FOR_BOTH,
     .live = TRUE,
     .help = "a note of your own; Lodge does nothing with it" },
+  { .key = "user.meta-data",
+    .type = LODGE_CONFIG_TEXT,
+    .kinds = LODGE_CONFIG_FOR_BOTH,
+    .help = "lines added to cloud-init's meta-data, as in LXD" },
+  { .key = "user.network-config",
+    .type = LODGE_CONFIG_TEXT,
+    .kinds = LODGE_CONFIG_FOR_BOTH,
+    .help = "older name of cloud-init.network-config" },
+  { .key = "user.user-data",
+    .type = LODGE_CONFIG_TEXT,
+    .kinds = LODGE_CONFIG_FOR_BOTH,
+    .help = "older name of cloud-init.user-data" },
+  { .key = "user.vendor-data",
+    .type = LODGE_CONFIG_TEXT,
+    .kinds = LODGE_CONFIG_FOR_BOTH,
+    .help = "older name of cloud-init.vendor-data" },
   { .key = "vm.accel",
     .type = LODGE_CONFIG_ENUM,
     .kinds = LODGE_CONFIG_FOR_VM,
@@ -67,7 +95,7 @@ static const LodgeConfigKey config_keys[] = {
 };
 
 static const char *const type_nicks[]
-    = { "string", "size", "integer", "cpus", "boolean", "enum", "word" };
+    = { "string", "size", "integer", "cpus", "boolean", "enum", "word", "text" };
 
 const LodgeConfigKey *
 lodge_config_keys (gsize *out_n_keys)
@@ -90,19 +118,23 @@ suffix_is_valid (const char *suffix)
   return TRUE;
 }
 
+/* A key of its own counts before the ".*" that it would also fit. */
 const LodgeConfigKey *
 lodge_config_key_find (const char *key)
 {
+  const LodgeConfigKey *found = NULL;
+
   for (gsize i = 0; i < G_N_ELEMENTS (config_keys); i++)
     {
       const char *row = config_keys[i].key;
       gsize stem = strlen (row) - 1;
 
-      if (row[stem] == '*' ? strncmp (row, key, stem) == 0 && suffix_is_valid (key + stem)
-                           : strcmp (row, key) == 0)
+      if (strcmp (row, key) == 0)
         return &config_keys[i];
+      if (row[stem] == '*' && strncmp (row, key, stem) == 0 && suffix_is_valid (key + stem))
+        found = &config_keys[i];
     }
-  return NULL;
+  return found;
 }
 
 /* "2", or "0-1,3": at most 8192 as in Linux, and no empty or reversed range. */
@@ -129,8 +161,9 @@ cpus_are_valid (const char *text)
   return TRUE;
 }
 
+/* @blanks: control characters that are none */
 static gboolean
-check_string (const LodgeConfigKey *row, const char *value, GError **error)
+check_characters (const char *value, const char *blanks, GError **error)
 {
   const char *why = NULL;
 
@@ -140,12 +173,24 @@ check_string (const LodgeConfigKey *row, const char *value, GError **error)
     why = "it is not UTF-8";
   else
     for (const char *p = value; *p != '\0' && why == NULL; p++)
-      if (g_ascii_iscntrl (*p) && *p != '\t')
+      if (g_ascii_iscntrl (*p) && strchr (blanks, *p) == NULL)
         why = "it has a control character in it";
   if (why == NULL)
     return TRUE;
   g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_CONFIG, why);
   return FALSE;
+}
+
+static gboolean
+check_string (const LodgeConfigKey *row, const char *value, GError **error)
+{
+  return check_characters (value, "\t", error);
+}
+
+static gboolean
+check_text (const LodgeConfigKey *row, const char *value, GError **error)
+{
+  return check_characters (value, "\t\r\n", error);
 }
 
 static gboolean
@@ -222,7 +267,7 @@ static const CheckFunc checks[] = {
   [LODGE_CONFIG_STRING] = check_string, [LODGE_CONFIG_SIZE] = check_size,
   [LODGE_CONFIG_UINT] = check_uint,     [LODGE_CONFIG_CPUS] = check_cpus,
   [LODGE_CONFIG_BOOL] = check_bool,     [LODGE_CONFIG_ENUM] = check_choice,
-  [LODGE_CONFIG_WORD] = check_word,
+  [LODGE_CONFIG_WORD] = check_word,     [LODGE_CONFIG_TEXT] = check_text,
 };
 
 static void

@@ -19,6 +19,7 @@ typedef enum
   LODGE_CONFIG_BOOL, /* "true" or "false" */
   LODGE_CONFIG_ENUM, /* one of `choices` */
   LODGE_CONFIG_WORD, /* a name, or one of `choices`, which are then no more than the known ones */
+  LODGE_CONFIG_TEXT, /* a string that may have several lines */
 } LodgeConfigType;
 
 typedef enum

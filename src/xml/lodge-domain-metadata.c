@@ -16,7 +16,8 @@
 
 #define OSINFO_URI "http://libosinfo.org/xmlns/libvirt/domain/1.0"
 
-static const char *const secret_prefixes[] = { "cloud-init.", "environment.", NULL };
+static const char *const secret_prefixes[]
+    = { "cloud-init.", "environment.", "user.user-data", "user.vendor-data", NULL };
 
 static gboolean
 is_secret (const char *key)

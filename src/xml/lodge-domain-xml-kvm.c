@@ -184,12 +184,31 @@ write_disk (const KvmXml *self)
   lodge_xml_close (self->writer);
 }
 
+/* Virtio, because the initial ramdisks of small images know nothing else; and the last name there
+ * is, so that it is in nobody's way. */
+static void
+write_seed (const KvmXml *self)
+{
+  if (self->spec->seed_path == NULL)
+    return;
+  lodge_xml_open (self->writer, "disk");
+  lodge_xml_attr (self->writer, "type", "file");
+  lodge_xml_attr (self->writer, "device", "disk");
+  lodge_xml_element (self->writer, "driver", "name", "qemu", "type", "raw", NULL);
+  lodge_xml_element (self->writer, "source", "file", self->spec->seed_path, NULL);
+  lodge_xml_element (self->writer, "target", "dev", "vdz", "bus", "virtio", NULL);
+  lodge_xml_element (self->writer, "readonly", NULL);
+  write_alias (self->writer, "seed");
+  lodge_xml_close (self->writer);
+}
+
 static void
 write_controllers (const KvmXml *self)
 {
-  /* One port each for disk, NIC, USB, virtio-serial, balloon and rng; libvirt gives them the
+  /* One port each for disk, seed, NIC, USB, virtio-serial, balloon and rng; libvirt gives them the
    * first ones, so that the spare ones stay free. */
-  guint ports = self->options->spare_ports + (self->spec->network != NULL ? 6 : 5);
+  guint ports = self->options->spare_ports + (self->spec->network != NULL ? 6 : 5)
+                + (self->spec->seed_path != NULL ? 1 : 0);
   if (self->is_pcie && self->options->spare_ports > 0)
     {
       lodge_xml_element (self->writer, "controller", "type", "pci", "index", "0", "model",
@@ -291,6 +310,7 @@ write_devices (const KvmXml *self)
   lodge_xml_open (self->writer, "devices");
   lodge_xml_text_element (self->writer, "emulator", self->options->emulator);
   write_disk (self);
+  write_seed (self);
   write_controllers (self);
   write_interface (self);
   write_console (self);

@@ -280,8 +280,8 @@ static GPtrArray *
 make_argv (const LodgeBootstrap *bootstrap, char **sources)
 {
   g_autoptr (GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
-  g_autofree char *packages
-      = lodge_recipe_packages (bootstrap->recipe, bootstrap->is_vm, bootstrap->machine);
+  g_autofree char *packages = lodge_recipe_packages (bootstrap->recipe, bootstrap->is_vm,
+                                                     bootstrap->cloud, bootstrap->machine);
   g_auto (GStrv) options = lodge_mirror_options ();
 
   add (argv, "mmdebstrap");

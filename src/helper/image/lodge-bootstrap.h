@@ -10,6 +10,7 @@ typedef struct
 {
   const LodgeRecipe *recipe;
   bool is_vm;
+  bool cloud;            /* with cloud-init */
   const char *machine;   /* dpkg's name */
   const char *mirror;    /* nullable */
   const char *early_dir; /* nullable: a tree that is there before packages are configured */

@@ -35,6 +35,7 @@ typedef struct
 {
   const LodgeRecipe *recipe;
   bool is_vm;
+  bool cloud;
   const char *machine;
   const char *mirror;
   uint64_t disk_size;
@@ -55,6 +56,7 @@ bootstrap (const Build *build, LodgeFail *fail)
   const LodgeBootstrap spec = {
     .recipe = build->recipe,
     .is_vm = build->is_vm,
+    .cloud = build->cloud,
     .machine = build->machine,
     .mirror = build->mirror,
     .early_dir = build->is_vm ? EARLY_DIR : NULL,
@@ -92,6 +94,11 @@ report_results (const Build *build, const char *fingerprint, uint64_t bytes)
   lodge_status_result ("property.suite", "%s", build->recipe->suite);
   lodge_status_result ("property.os-id", "%s", build->recipe->os_id);
   lodge_status_result ("property.init", "systemd");
+  if (build->cloud)
+    {
+      lodge_status_result ("property.variant", "cloud");
+      lodge_status_result ("property.cloud-init", "yes");
+    }
 }
 
 static bool
@@ -174,6 +181,7 @@ read_request (const LodgeRequest *request, Build *build, LodgeFail *fail)
     return lodge_fail (fail, "NotFound", "There is no recipe for %s %s",
                        distribution != NULL ? distribution : "?", suite != NULL ? suite : "?");
   build->is_vm = kind != NULL && strcmp (kind, "vm") == 0;
+  build->cloud = g_strcmp0 (lodge_request_get (request, "variant"), "cloud") == 0;
   build->machine = lodge_request_get (request, "arch");
   build->mirror = lodge_request_get (request, "mirror");
   if (build->machine == NULL || !is_word (build->machine, "")

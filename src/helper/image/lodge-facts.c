@@ -15,6 +15,7 @@
 #include "lodge-io.h"
 #include "lodge-metadata.h"
 #include "lodge-status.h"
+#include "lodge-templates.h"
 
 #define FIELD(name) offsetof (LodgeFacts, name), sizeof (((LodgeFacts *) NULL)->name)
 
@@ -52,6 +53,7 @@ static const Field RESULTS[] = {
   { "property.requirements.secureboot", FIELD (secureboot) },
   { "property.cpus", FIELD (cpus) },
   { "property.memory", FIELD (memory) },
+  { "property.templates", FIELD (templates) },
   { "property.command", FIELD (command) },
 };
 static const Field OS_RELEASE[] = {
@@ -142,6 +144,20 @@ take_architecture (LodgeFacts *facts, const char *value)
   lodge_facts_set (facts->architecture, sizeof facts->architecture, value, strlen (value));
 }
 
+/* Only the words that mean something; each of them once. */
+static void
+take_trigger (LodgeFacts *facts, const char *value)
+{
+  g_auto (GStrv) known = g_strsplit (facts->templates, ",", -1);
+
+  if (lodge_template_trigger_find (value) == 0
+      || g_strv_contains ((const char *const *) known, value))
+    return;
+  if (*facts->templates != '\0')
+    g_strlcat (facts->templates, ",", sizeof facts->templates);
+  g_strlcat (facts->templates, value, sizeof facts->templates);
+}
+
 static void
 take_metadata_value (const char *const *path, size_t depth, const char *value, void *user_data)
 {
@@ -149,6 +165,8 @@ take_metadata_value (const char *const *path, size_t depth, const char *value, v
 
   if (depth == 1 && strcmp (path[0], "architecture") == 0)
     take_architecture (facts, value);
+  if (depth >= 3 && strcmp (path[0], "templates") == 0 && strcmp (path[2], "when") == 0)
+    take_trigger (facts, value);
   if (depth != 2 || strcmp (path[0], "properties") != 0)
     return;
   for (size_t i = 0; i < N (METADATA_PROPERTIES); i++)

@@ -28,6 +28,7 @@ typedef struct
   char secureboot[8]; /* "false": it does not boot where that is on */
   char cpus[16];      /* what its description asks for */
   char memory[32];    /* bytes, the same */
+  char templates[32]; /* when its templates are used: "create,copy,start,rename" */
   char command[512];  /* OCI: what it runs, as JSON */
   bool has_init;
 } LodgeFacts;

@@ -6,6 +6,7 @@
 #include "lodge-export.h"
 #include "lodge-guest-session.h"
 #include "lodge-import.h"
+#include "lodge-seed.h"
 #include "lodge-status.h"
 #include "lodge/lodge-helper-protocol.h"
 
@@ -17,6 +18,7 @@ static const struct
   { "build", lodge_build_run },
   { "import", lodge_import_run },
   { "export", lodge_export_run },
+  { "seed", lodge_seed_run },
   { "files-guestfs", lodge_guest_session_run },
 };
 

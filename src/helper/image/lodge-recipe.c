@@ -20,6 +20,8 @@ static const LodgeArchive ARCHIVES[] = {
   "systemd,systemd-sysv,dbus,iproute2,iputils-ping,netbase,procps,libnss-myhostname,"              \
   "ca-certificates,less,nano"
 #define VM "udev,kmod,fdisk,e2fsprogs,initramfs-tools,zstd,qemu-guest-agent"
+/* sudo, because cloud-init's first user is to be an administrator; and a server to log in to. */
+#define CLOUD "cloud-init,sudo,openssh-server"
 
 static const struct
 {
@@ -47,12 +49,14 @@ lodge_recipe_archives (const LodgeRecipe *recipe)
 }
 
 char *
-lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, const char *machine)
+lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, bool cloud, const char *machine)
 {
+  const char *more = cloud ? "," CLOUD : "";
+
   if (!is_vm)
-    return g_strdup (COMMON);
+    return g_strconcat (COMMON, more, NULL);
   for (gsize i = 0; i < G_N_ELEMENTS (KERNELS); i++)
     if (strcmp (KERNELS[i].machine, machine) == 0)
-      return g_strconcat (COMMON "," VM ",", KERNELS[i].kernel, NULL);
-  return g_strconcat (COMMON "," VM ",linux-image-", machine, NULL);
+      return g_strconcat (COMMON "," VM, more, ",", KERNELS[i].kernel, NULL);
+  return g_strconcat (COMMON "," VM, more, ",linux-image-", machine, NULL);
 }

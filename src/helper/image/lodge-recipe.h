@@ -33,10 +33,12 @@ const LodgeArchive *lodge_recipe_archives (const LodgeRecipe *recipe);
 
 /**
  * lodge_recipe_packages:
+ * @cloud: with cloud-init
  * @machine: dpkg's name of the architecture
  *
  * Returns: (transfer full): with ',' between them.
  */
-char *lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, const char *machine);
+char *lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, bool cloud,
+                             const char *machine);
 
 G_END_DECLS

@@ -11,13 +11,16 @@ test_config_hides_secrets (void)
 
   g_hash_table_insert (config, "environment.PASSWORD", "hunter2");
   g_hash_table_insert (config, "cloud-init.user-data", "#cloud-config");
+  g_hash_table_insert (config, "user.user-data", "#cloud-config");
   g_hash_table_insert (config, "limits.memory", "1GiB");
   shown = g_variant_ref_sink (lodge_bus_config_to_variant (config, FALSE));
   all = g_variant_ref_sink (lodge_bus_config_to_variant (config, TRUE));
-  g_assert_cmpuint (g_variant_n_children (shown), ==, 3);
+  g_assert_cmpuint (g_variant_n_children (shown), ==, 4);
   g_assert_true (g_variant_lookup (shown, "environment.PASSWORD", "&s", &value));
   g_assert_cmpstr (value, ==, LODGE_BUS_HIDDEN);
   g_assert_true (g_variant_lookup (shown, "cloud-init.user-data", "&s", &value));
+  g_assert_cmpstr (value, ==, LODGE_BUS_HIDDEN);
+  g_assert_true (g_variant_lookup (shown, "user.user-data", "&s", &value));
   g_assert_cmpstr (value, ==, LODGE_BUS_HIDDEN);
   g_assert_true (g_variant_lookup (shown, "limits.memory", "&s", &value));
   g_assert_cmpstr (value, ==, "1GiB");

@@ -265,8 +265,8 @@ static void
 test_recipes (void)
 {
   const LodgeRecipe *recipe = lodge_recipe_find ("debian", "bookworm");
-  g_autofree char *container = lodge_recipe_packages (recipe, false, "amd64");
-  g_autofree char *vm = lodge_recipe_packages (recipe, true, "amd64");
+  g_autofree char *container = lodge_recipe_packages (recipe, false, false, "amd64");
+  g_autofree char *vm = lodge_recipe_packages (recipe, true, false, "amd64");
 
   g_assert_cmpstr (recipe->release, ==, "12");
   g_assert_null (lodge_recipe_find ("debian", "../bookworm"));

@@ -22,6 +22,8 @@ test_good (void)
     { LODGE_KIND_CONTAINER, "limits.processes", "500" },
     { LODGE_KIND_CONTAINER, "environment.http_proxy", "http://x" },
     { LODGE_KIND_VM, "user.note", "" },
+    { LODGE_KIND_VM, "cloud-init.user-data", "#cloud-config\n\tx: y\r\n" },
+    { LODGE_KIND_CONTAINER, "user.network-config", "version: 2\n" },
     { LODGE_KIND_VM, "vm.accel", "tcg" },
     { LODGE_KIND_VM, "vm.cpu", "maximum" },
     { LODGE_KIND_VM, "vm.cpu", "Skylake-Client" },
@@ -61,6 +63,9 @@ test_bad (void)
     { LODGE_KIND_CONTAINER, "environment.", "x" },
     { LODGE_KIND_CONTAINER, "environment.A", "two\nlines" },
     { LODGE_KIND_CONTAINER, "user.x", "\xff" },
+    { LODGE_KIND_CONTAINER, "user.x", "two\nlines" },
+    { LODGE_KIND_CONTAINER, "cloud-init.user-data", "a\x1b[2J" },
+    { LODGE_KIND_CONTAINER, "cloud-init.other", "x" },
     { LODGE_KIND_CONTAINER, "", "x" },
     { LODGE_KIND_CONTAINER, "limits", "x" },
   };

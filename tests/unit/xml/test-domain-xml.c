@@ -160,6 +160,13 @@ test_kvm_plain (Fixture *self, gconstpointer data)
 }
 
 static void
+test_kvm_seed (Fixture *self, gconstpointer data)
+{
+  self->spec.seed_path = (char *) "/var/lib/lodge/instances/" UUID "/seed.iso";
+  check_kvm (self, "kvm-seed.xml");
+}
+
+static void
 test_kvm_uefi_tcg (Fixture *self, gconstpointer data)
 {
   set_config (self, "limits.memory", "2GiB");
@@ -365,6 +372,7 @@ main (int argc, char **argv)
   ADD ("/domain-xml/lxc/full", test_lxc_full);
   ADD ("/domain-xml/lxc/offline", test_lxc_offline);
   ADD ("/domain-xml/kvm/plain", test_kvm_plain);
+  ADD ("/domain-xml/kvm/seed", test_kvm_seed);
   ADD ("/domain-xml/kvm/uefi-tcg", test_kvm_uefi_tcg);
   ADD ("/domain-xml/kvm/foreign-architecture", test_kvm_foreign_architecture);
   ADD ("/domain-xml/kvm/cpu", test_kvm_cpu);

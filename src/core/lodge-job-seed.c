@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The step of creation and start that gives an instance its own name, files and cloud-init data.
+ * A file beside the instance, the stamp, tells for what that was done last: a start does it again
+ * when the name or the configuration has become another, or when the image wants it each time.
+ */
+#include "lodge-manager-private.h"
+
+#include <string.h>
+
+#include "lodge-fd.h"
+#include "lodge-storage.h"
+
+#define STAMP      "seed.stamp"
+#define CLOUD_INIT "cloud-init"
+
+static const char *const documents[] = {
+  "cloud-init.user-data", "cloud-init.vendor-data", "cloud-init.network-config",
+  "user.user-data",       "user.vendor-data",       "user.network-config",
+  "user.meta-data",
+};
+
+static gboolean
+has_documents (LodgeInstance *instance)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (documents); i++)
+    if (g_hash_table_contains (instance->config, documents[i]))
+      return TRUE;
+  return FALSE;
+}
+
+/* Also without one of its documents: cloud-init waits for a data source, and takes the name. */
+gboolean
+lodge_job_wants_cloud_init (LodgeInstance *instance, const LodgeImage *image)
+{
+  return has_documents (instance)
+         || (image != NULL
+             && g_strcmp0 (g_hash_table_lookup (image->properties, CLOUD_INIT), "yes") == 0);
+}
+
+/* Whether a template of @image is for @trigger; NULL: for anything. */
+static gboolean
+has_template (const LodgeImage *image, const char *trigger)
+{
+  const char *list
+      = image != NULL ? g_hash_table_lookup (image->properties, LODGE_IMAGE_TEMPLATES) : NULL;
+
+  if (list == NULL || trigger == NULL)
+    return list != NULL;
+  g_auto (GStrv) words = g_strsplit (list, ",", -1);
+  return g_strv_contains ((const char *const *) words, trigger);
+}
+
+static const LodgeImage *
+find_image (LodgeJob *job)
+{
+  const char *fingerprint = job->instance->image_fingerprint;
+
+  return fingerprint != NULL ? lodge_image_store_get (job->manager->images, fingerprint) : NULL;
+}
+
+/* ---- the stamp ---- */
+
+/* "<name>\n<digest>\n" */
+static char *
+make_stamp (LodgeInstance *instance)
+{
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (documents); i++)
+    {
+      const char *value = g_hash_table_lookup (instance->config, documents[i]);
+      g_checksum_update (checksum, (const guchar *) documents[i], -1);
+      if (value != NULL)
+        g_checksum_update (checksum, (const guchar *) value, -1);
+    }
+  return g_strdup_printf ("%s\n%s\n", instance->name, g_checksum_get_string (checksum));
+}
+
+static char *
+stamp_path (LodgeJob *job)
+{
+  g_autofree char *dir = lodge_storage_instance_dir (job->manager->state_dir, job->instance->uuid);
+
+  return g_build_filename (dir, STAMP, NULL);
+}
+
+/* NULL: nothing was put into it when it was made. */
+static char *
+read_stamp (LodgeJob *job)
+{
+  g_autofree char *path = stamp_path (job);
+  char *stamp = NULL;
+
+  return g_file_get_contents (path, &stamp, NULL, NULL) ? stamp : NULL;
+}
+
+static gboolean
+is_of_name (const char *stamp, const char *name)
+{
+  return g_str_has_prefix (stamp, name) && stamp[strlen (name)] == '\n';
+}
+
+/* ---- the step ---- */
+
+static gboolean
+is_creation (LodgeJob *job)
+{
+  return job->kind == &lodge_job_kind_create;
+}
+
+gboolean
+lodge_step_wants_seed (LodgeJob *job)
+{
+  const LodgeImage *image = find_image (job);
+  gboolean is_container = job->target == LODGE_KIND_CONTAINER;
+
+  if (is_creation (job))
+    return lodge_job_wants_cloud_init (job->instance, image)
+           || (is_container && has_template (image, NULL));
+
+  g_autofree char *stamp = read_stamp (job);
+  g_autofree char *now = make_stamp (job->instance);
+  return stamp != NULL
+         && (strcmp (stamp, now) != 0 || (is_container && has_template (image, "start")));
+}
+
+/* What an image does at a start is also for the first one. */
+static char *
+choose_triggers (LodgeJob *job)
+{
+  if (is_creation (job))
+    return g_strdup (lodge_json_get_bool (job->data, "start", FALSE) ? "create,start" : "create");
+
+  g_autofree char *stamp = read_stamp (job);
+  gboolean renamed = stamp != NULL && !is_of_name (stamp, job->instance->name);
+  return g_strdup (renamed ? "rename,start" : "start");
+}
+
+/* A stamp that a crash takes away only means that the same is done once more. */
+static void
+write_stamp (LodgeJob *job)
+{
+  g_autofree char *path = stamp_path (job);
+  g_autofree char *stamp = make_stamp (job->instance);
+
+  if (!g_file_set_contents_full (path, stamp, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
+    g_warning ("%s cannot be written", path);
+}
+
+static void
+on_seeded (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (LodgeJob) job = user_data;
+  GError *error = NULL;
+
+  if (lodge_image_store_seed_finish (LODGE_IMAGE_STORE (source), result, &error))
+    write_stamp (job);
+  lodge_job_step_done (job, error);
+}
+
+char *
+lodge_job_seed_disk (LodgeManager *manager, LodgeInstance *instance)
+{
+  g_autofree char *dir = lodge_storage_instance_dir (manager->state_dir, instance->uuid);
+
+  return g_build_filename (dir, "seed.iso", NULL);
+}
+
+void
+lodge_step_seed (LodgeJob *job)
+{
+  LodgeManager *manager = job->manager;
+  LodgeInstance *instance = job->instance;
+  g_autofree char *dir = lodge_storage_instance_dir (manager->state_dir, instance->uuid);
+  g_autofree char *plan = g_build_filename (dir, "plan", NULL);
+  g_autofree char *disk = lodge_job_seed_disk (manager, instance);
+  g_autofree char *triggers = choose_triggers (job);
+  gboolean is_vm = job->target == LODGE_KIND_VM;
+  const LodgeImageSeed what
+      = { .fingerprint = instance->image_fingerprint,
+          .plan = is_vm ? NULL : plan,
+          .output = is_vm ? disk : NULL,
+          .name = instance->name,
+          .uuid = instance->uuid,
+          .architecture = instance->architecture,
+          .triggers = triggers,
+          .cloud_init = lodge_job_wants_cloud_init (instance, find_image (job)),
+          .config = instance->config };
+
+  lodge_image_store_seed_async (manager->images, &what, lodge_job_image_notice, job,
+                                job->cancellable, on_seeded, g_object_ref (job));
+}
