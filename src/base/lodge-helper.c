@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "lodge-fd.h"
+#include "lodge-helper-report.h"
 #include "lodge-name.h"
 #include "lodge/lodge-helper-protocol.h"
 
@@ -54,12 +55,9 @@ struct _LodgeHelper
   guint kill_source;
   gulong cancelled_id;
 
-  GString *partial_line;
+  LodgeHelperReport report;
   GString *stderr_tail;
-  GHashTable *results; /* char* → char* */
-  gboolean done;
   gboolean timed_out;
-  GError *error; /* that the helper wrote */
 };
 
 G_DEFINE_FINAL_TYPE (LodgeHelper, lodge_helper, G_TYPE_OBJECT)
@@ -111,10 +109,8 @@ lodge_helper_finalize (GObject *object)
   g_array_unref (self->fds);
   g_free (self->program);
   g_string_free (self->request, TRUE);
-  g_string_free (self->partial_line, TRUE);
+  lodge_helper_report_clear (&self->report);
   g_string_free (self->stderr_tail, TRUE);
-  g_hash_table_unref (self->results);
-  g_clear_error (&self->error);
   G_OBJECT_CLASS (lodge_helper_parent_class)->finalize (object);
 }
 
@@ -132,9 +128,8 @@ lodge_helper_init (LodgeHelper *self)
   self->stdio[0] = self->stdio[1] = self->stdio[2] = -1;
   self->keep_stderr = TRUE;
   self->pidfd = self->status_fd = self->stderr_fd = -1;
-  self->partial_line = g_string_new (NULL);
+  lodge_helper_report_init (&self->report);
   self->stderr_tail = g_string_new (NULL);
-  self->results = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
 }
 
 LodgeHelper *
@@ -210,51 +205,17 @@ lodge_helper_set_line_func (LodgeHelper *self, LodgeHelperLineFunc func, gpointe
 /* ---- lines that the helper writes ---- */
 
 static void
-take_progress (LodgeHelper *self, const char *fields)
+on_report_line (const char *line, int fd, gpointer user_data)
 {
-  g_auto (GStrv) words = g_strsplit (fields, " ", 4);
+  LodgeHelper *self = user_data;
+  LodgeHelperProgress progress;
 
-  if (self->progress_func == NULL || g_strv_length (words) < 3)
-    return;
-  self->progress_func (self, g_ascii_strtod (words[0], NULL), g_ascii_strtoull (words[1], NULL, 10),
-                       g_ascii_strtoull (words[2], NULL, 10), words[3] != NULL ? words[3] : "",
-                       self->progress_data);
-}
-
-static void
-take_result (LodgeHelper *self, const char *fields)
-{
-  const char *space = strchr (fields, ' ');
-
-  if (space != NULL)
-    g_hash_table_replace (self->results, g_strndup (fields, (gsize) (space - fields)),
-                          g_strdup (space + 1));
-}
-
-static void
-take_error (LodgeHelper *self, const char *fields)
-{
-  const char *space = strchr (fields, ' ');
-  g_autofree char *nick
-      = space != NULL ? g_strndup (fields, (gsize) (space - fields)) : g_strdup (fields);
-  g_autofree char *message = lodge_text_escape (space != NULL ? space + 1 : "it gave no reason");
-
-  g_clear_error (&self->error);
-  self->error = g_error_new_literal (LODGE_ERROR, (int) lodge_error_from_nick (nick), message);
-}
-
-static void
-take_line (LodgeHelper *self, const char *line, int fd)
-{
-  if (g_str_has_prefix (line, "result "))
-    take_result (self, line + strlen ("result "));
-
-  if (g_str_has_prefix (line, "progress "))
-    take_progress (self, line + strlen ("progress "));
-  else if (g_str_has_prefix (line, "error "))
-    take_error (self, line + strlen ("error "));
-  else if (strcmp (line, "done") == 0)
-    self->done = TRUE;
+  if (lodge_helper_report_read_progress (line, &progress))
+    {
+      if (self->progress_func != NULL)
+        self->progress_func (self, progress.fraction, progress.done, progress.total, progress.stage,
+                             self->progress_data);
+    }
   else if (self->line_func != NULL)
     {
       self->line_func (self, line, fd, self->line_data);
@@ -292,23 +253,8 @@ read_status (LodgeHelper *self)
   if (n == 0)
     return FALSE;
 
-  int fd = take_fd (&message);
-  for (gssize i = 0; i < n; i++)
-    {
-      if (buffer[i] != '\n')
-        {
-          /* A longer line is a broken helper's; its end is cut off. */
-          if (self->partial_line->len < LODGE_HELPER_LINE_MAX)
-            g_string_append_c (self->partial_line, buffer[i]);
-          continue;
-        }
-      g_autofree char *line = g_strdup (self->partial_line->str);
-      g_string_truncate (self->partial_line, 0);
-      take_line (self, line, fd);
-      fd = -1;
-    }
-  if (fd >= 0)
-    close (fd);
+  lodge_helper_report_feed (&self->report, buffer, (gsize) n, take_fd (&message), on_report_line,
+                            self);
   return TRUE;
 }
 
@@ -378,15 +324,15 @@ finish (LodgeHelper *self, const siginfo_t *info)
   self->pid = 0;
   stop_watching (self);
 
-  if (self->done)
+  if (self->report.done)
     g_task_return_boolean (task, TRUE);
   else if (g_cancellable_is_cancelled (cancellable))
     g_task_return_new_error (task, LODGE_ERROR, LODGE_ERROR_CANCELLED, "cancelled");
   else if (self->timed_out)
     g_task_return_new_error (task, LODGE_ERROR, LODGE_ERROR_TIMED_OUT,
                              "it took longer than %u seconds", self->timeout_seconds);
-  else if (self->error != NULL)
-    g_task_return_error (task, g_steal_pointer (&self->error));
+  else if (self->report.error != NULL)
+    g_task_return_error (task, g_steal_pointer (&self->report.error));
   else
     {
       set_unexplained_error (self, info, &error);
@@ -586,7 +532,7 @@ lodge_helper_run_finish (LodgeHelper *self, GAsyncResult *result, GError **error
 const char *
 lodge_helper_get_result (LodgeHelper *self, const char *key)
 {
-  return g_hash_table_lookup (self->results, key);
+  return g_hash_table_lookup (self->report.results, key);
 }
 
 gboolean

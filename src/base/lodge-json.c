@@ -5,48 +5,92 @@
 
 #define MAX_DEPTH 32
 
-/* Brackets outside strings; json-glib's parser recurses for each of them. */
+/* json-glib's parser recurses for each bracket, so they are counted before.  It takes comments,
+ * too, in which quotes would hide what comes after them from the count: so outside of strings
+ * nothing passes but what JSON has there. */
 static gboolean
-depth_is_sane (const char *text, gsize length)
+is_structure (char c)
+{
+  return g_ascii_isalnum (c) || (c != '\0' && strchr (" \t\r\n,:+-.{}[]\"", c) != NULL);
+}
+
+/* The four digits of "\uXXXX", or -1. */
+static int
+read_unit (const char *text, gsize length)
+{
+  int value = 0;
+
+  if (length < 6 || text[0] != '\\' || text[1] != 'u')
+    return -1;
+  for (int i = 2; i < 6; i++)
+    {
+      int digit = g_ascii_xdigit_value (text[i]);
+      if (digit < 0)
+        return -1;
+      value = value * 16 + digit;
+    }
+  return value;
+}
+
+/* Length of the escape sequence at @text, or 0 when it is none.  json-glib makes bytes that are not
+ * UTF-8 of half a pair of surrogates, and something of what is no sequence at all. */
+static gsize
+escape_length (const char *text, gsize length)
+{
+  if (length >= 2 && text[1] != 'u')
+    return text[1] != '\0' && strchr ("\"\\/bfnrt", text[1]) != NULL ? 2 : 0;
+  int first = read_unit (text, length);
+  if (first < 0xd800 || first > 0xdfff)
+    return first < 0 ? 0 : 6;
+  int second = first <= 0xdbff ? read_unit (text + 6, length - 6) : -1;
+  return second >= 0xdc00 && second <= 0xdfff ? 12 : 0;
+}
+
+/* Length of the string at @text, which begins with its quote, or 0 when it has no end. */
+static gsize
+string_length (const char *text, gsize length)
+{
+  gsize i = 1;
+
+  while (i < length && text[i] != '"')
+    {
+      gsize step = text[i] == '\\' ? escape_length (text + i, length - i) : 1;
+      if (step == 0)
+        return 0;
+      i += step;
+    }
+  return i < length ? i + 1 : 0;
+}
+
+/* Returns: why it may not be parsed, or NULL. */
+static const char *
+find_fault (const char *text, gsize length)
 {
   guint depth = 0;
-  gboolean in_string = FALSE;
+  gsize step;
 
-  for (gsize i = 0; i < length; i++)
+  for (gsize i = 0; i < length; i += step)
     {
       char c = text[i];
 
-      if (in_string)
-        {
-          if (c == '\\')
-            i++;
-          else if (c == '"')
-            in_string = FALSE;
-        }
-      else if (c == '"')
-        in_string = TRUE;
-      else if (c == '{' || c == '[')
-        {
-          if (++depth > MAX_DEPTH)
-            return FALSE;
-        }
-      else if ((c == '}' || c == ']') && depth > 0)
+      step = c == '"' ? string_length (text + i, length - i) : is_structure (c) ? 1 : 0;
+      if (step == 0)
+        return "it is not well-formed";
+      if ((c == '{' || c == '[') && ++depth > MAX_DEPTH)
+        return "it is nested too deeply";
+      if ((c == '}' || c == ']') && depth > 0)
         depth--;
     }
-  return TRUE;
+  return NULL;
 }
 
 JsonNode *
 lodge_json_parse (const char *text, gssize length, gsize max_size, GError **error)
 {
   gsize size = length < 0 ? strlen (text) : (gsize) length;
-  const char *why = NULL;
+  const char *why = size > max_size ? "it is too long" : find_fault (text, size);
 
-  if (size > max_size)
-    why = "it is too long";
-  else if (!depth_is_sane (text, size))
-    why = "it is nested too deeply";
-  else if (!g_utf8_validate (text, (gssize) size, NULL))
+  if (why == NULL && !g_utf8_validate (text, (gssize) size, NULL))
     why = "it is not UTF-8";
   if (why != NULL)
     {

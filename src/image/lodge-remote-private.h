@@ -51,6 +51,8 @@ gboolean lodge_remotes_is_url (const char *ref);
 
 /** (transfer full): NULL: there is none, or it is not of this version. */
 GPtrArray *lodge_catalog_read (const char *path);
+/** The lines of @text, which is cut into pieces, that are sound.  (transfer full) */
+GPtrArray *lodge_catalog_parse (char *text);
 /**
  * lodge_catalog_find:
  * @alias: one of an entry, its fingerprint (12 digits or more of it), or one of these with

@@ -217,8 +217,13 @@ lodge_network_xml_read (const char *xml, LodgeNetworkXml **out_network, GError *
     return FALSE;
 
   xmlNode *top = xmlDocGetRootElement (doc);
-  LodgeNetworkXml *network = lodge_network_xml_new ();
+  g_autoptr (LodgeNetworkXml) network = lodge_network_xml_new ();
   network->name = lodge_xml_get_text (lodge_xml_child (top, "name"));
+  if (network->name == NULL || *network->name == '\0')
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT, "A network has no name");
+      return FALSE;
+    }
   network->uuid = lodge_xml_get_text (lodge_xml_child (top, "uuid"));
   xmlNode *forward = lodge_xml_child (top, "forward");
   network->forward = lodge_xml_get_attr (forward, "mode");
@@ -231,7 +236,7 @@ lodge_network_xml_read (const char *xml, LodgeNetworkXml **out_network, GError *
         != NULL;
   for (xmlNode *ip = lodge_xml_child (top, "ip"); ip != NULL; ip = lodge_xml_next (ip))
     read_subnet (ip, network);
-  *out_network = network;
+  *out_network = g_steal_pointer (&network);
   return TRUE;
 }
 

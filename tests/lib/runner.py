@@ -5,8 +5,8 @@
 Meson runs what needs no root (suites unit, dbus, cli and lint); its log tells the results.
 Host tests are programs in tests/host and tests/fault that print TAP, or just exit with
 0 (passed), 77 (skipped) or anything else (failed); the last line of a skipped one is the reason.
-LODGE_TEST_BUILD=DIRECTORY takes what is built there as it is, LODGE_TEST_DIR=DIRECTORY is where
-testbeds are (/var/tmp/lodge-tests).
+LODGE_TEST_BUILD=DIRECTORY takes what is built there as it is (but for fuzzers, which clang builds),
+LODGE_TEST_DIR=DIRECTORY is where testbeds are (/var/tmp/lodge-tests).
 All of them share one testbed, and each has to leave it as it found it."""
 
 import json
@@ -17,6 +17,8 @@ import signal
 import subprocess
 import sys
 import time
+
+import fuzzers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TESTBED = os.path.join(ROOT, "tests/lib/testbed")
@@ -161,6 +163,7 @@ class Builder:
     def __init__(self, count):
         self.count = count
         self.done = {}
+        self.fuzzers = None
 
     def build(self, name):
         given = os.environ.get("LODGE_TEST_BUILD")
@@ -457,6 +460,34 @@ def run_sweep(count, builder, wanted):
     run_host(count, builder, wanted, "fault", "build-failpoints")
 
 
+def make_fuzzers(wanted):
+    """None, and said, where there is no clang."""
+    if shutil.which(fuzzers.COMPILER) is None:
+        return None
+    return fuzzers.Fuzzers(ROOT, os.path.join(BUILD_ROOT, "build-fuzz"), os.path.join(WORK, "fuzz"),
+                           wanted)
+
+
+def run_fuzz(count, builder, wanted):
+    """The whole run has started them long ago; alone they start here."""
+    running = builder.fuzzers or make_fuzzers(wanted)
+    if running is None:
+        count.add([("skipped", "", "there is no %s" % fuzzers.COMPILER)], "fuzz")
+        return
+    if running is not builder.fuzzers:
+        builder.fuzzers = running
+        running.start()
+    began = time.monotonic()
+    for name, points, seconds, output in running.collect():
+        label = name if name.startswith("build ") else "fuzz/" + name
+        count.add(points, label)
+        if points:
+            show(label, points, seconds, output)
+        else:
+            print("ok   %-44s %6.1f s" % (label, seconds), flush=True)
+    print("     waited %.1f s for fuzzers" % (time.monotonic() - began), flush=True)
+
+
 PARTS = {
     "lint": (run_lint, "sources: layers, sizes, words"),
     "unit": (run_meson("unit"), "each module by itself"),
@@ -466,6 +497,7 @@ PARTS = {
     "host": (run_host, "real containers and virtual machines (root)"),
     "v2": (run_v2, "Debian 12 in a virtual machine: systemd, machined, polkit, cgroup2 (root)"),
     "sweep": (run_sweep, "lodged killed at every step of its jobs (root)"),
+    "fuzz": (run_fuzz, "parsers of foreign bytes, a minute each, beside the others (clang)"),
 }
 
 # Takes longer than all the others together: only when it is asked for.
@@ -486,9 +518,20 @@ def main():
     count = Count()
     builder = Builder(count)
     wanted = arguments[1] if len(arguments) > 1 else None
-    for part, (run, _) in PARTS.items():
-        if arguments[:1] == [part] or (not arguments and part not in ON_REQUEST):
-            run(count, builder, wanted)
+    parts = arguments[:1] or [part for part in PARTS if part not in ON_REQUEST]
+    try:
+        for part in parts:
+            # What comes before is short, and should not have to share the compiler's cache.
+            if part == "dbus" and len(parts) > 1:
+                builder.fuzzers = make_fuzzers(wanted)
+                if builder.fuzzers:
+                    builder.fuzzers.start()
+            began = time.monotonic()
+            PARTS[part][0](count, builder, wanted)
+            print("     %s took %.1f s" % (part, time.monotonic() - began), flush=True)
+    finally:
+        if builder.fuzzers:
+            builder.fuzzers.stop()
     return count.close()
 
 

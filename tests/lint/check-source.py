@@ -39,6 +39,9 @@ WORDS = [r"\bpypi\.", r"pythonhosted", r"crates\.io", r"npmjs", r"rubygems", r"d
          r"proxy\.golang", r"ghcr\.io", r"artifact-?registry", r"(?<![\w/])/work/", r"/tmp/b-",
          r"\bTODO\b", r"\bFIXME\b", r"\bXXX\b(?!X)"]
 
+# Every byte of these counts.
+FUZZ_INPUT = re.compile(r"tests/fuzz/\w+/")
+
 # Documents and data that have no place for a comment.
 NO_LICENCE_LINE = ("LICENSE", "README.md", ".gitignore", ".clang-format", ".editorconfig", ".json",
                    ".golden", ".txt", ".po", ".pot", "LINGUAS", "POTFILES", ".out", ".xml.in",
@@ -97,7 +100,7 @@ def mutable_statics():
 
 def licences():
     for path in sources.files():
-        if path.endswith(NO_LICENCE_LINE) or "/data/" in path \
+        if path.endswith(NO_LICENCE_LINE) or "/data/" in path or FUZZ_INPUT.match(path) \
                 or path.startswith(GUEST_FILES):
             continue
         if LICENCE not in "\n".join(sources.read(path).split("\n")[:6]):

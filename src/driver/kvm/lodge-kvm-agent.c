@@ -7,8 +7,6 @@
 
 #include "lodge-virt-error.h"
 
-/* libvirt hands over at most this much of one reply. */
-#define REPLY_MAX       (4 * 1024 * 1024)
 #define SUSPECT_USEC    (30 * G_USEC_PER_SEC)
 #define FILE_SECONDS    10
 #define SPAWN_SECONDS   5
@@ -266,23 +264,6 @@ make_command (const char *command, JsonObject *arguments)
   return lodge_json_to_text (message);
 }
 
-static gboolean
-parse_reply (const char *reply, JsonNode **out_return, GError **error)
-{
-  g_autoptr (JsonObject) object = lodge_json_parse_object (reply, -1, 2 * REPLY_MAX, error);
-
-  if (object == NULL)
-    return FALSE;
-  if (!json_object_has_member (object, "return"))
-    {
-      g_set_error (error, LODGE_ERROR, LODGE_ERROR_BACKEND, "the guest agent answers nonsense");
-      return FALSE;
-    }
-  if (out_return != NULL)
-    *out_return = json_object_dup_member (object, "return");
-  return TRUE;
-}
-
 gboolean
 lodge_kvm_agents_call (LodgeKvmAgents *self, const char *uuid, const char *command,
                        JsonObject *arguments, guint seconds, JsonNode **out_return, GError **error)
@@ -306,7 +287,7 @@ lodge_kvm_agents_call (LodgeKvmAgents *self, const char *uuid, const char *comma
   if (reply == NULL)
     return FALSE;
 
-  gboolean ok = parse_reply (reply, out_return, error);
+  gboolean ok = lodge_kvm_reply_parse (reply, out_return, error);
   free (reply);
   return ok;
 }
@@ -364,25 +345,6 @@ lodge_kvm_agents_spawn (LodgeKvmAgents *self, const char *uuid, const char *cons
   return TRUE;
 }
 
-void
-lodge_kvm_exit_clear (LodgeKvmExit *end)
-{
-  g_clear_pointer (&end->out, g_bytes_unref);
-  g_clear_pointer (&end->err, g_bytes_unref);
-}
-
-static GBytes *
-get_bytes (JsonObject *object, const char *member)
-{
-  const char *text = lodge_json_get_string (object, member, NULL);
-  gsize size = 0;
-
-  if (text == NULL)
-    return NULL;
-  guchar *data = g_base64_decode (text, &size);
-  return g_bytes_new_take (data, size);
-}
-
 gboolean
 lodge_kvm_agents_reap (LodgeKvmAgents *self, const char *uuid, gint64 pid, LodgeKvmExit *out_end,
                        GError **error)
@@ -394,11 +356,7 @@ lodge_kvm_agents_reap (LodgeKvmAgents *self, const char *uuid, gint64 pid, Lodge
       = call_for_object (self, uuid, "guest-exec-status", arguments, SPAWN_SECONDS, error);
   if (reply == NULL)
     return FALSE;
-  out_end->exited = lodge_json_get_bool (reply, "exited", FALSE);
-  out_end->exit_status = (int) lodge_json_get_int (reply, "exitcode", 0);
-  out_end->term_signal = (int) lodge_json_get_int (reply, "signal", 0);
-  out_end->out = get_bytes (reply, "out-data");
-  out_end->err = get_bytes (reply, "err-data");
+  lodge_kvm_reply_read_exit (reply, out_end);
   return TRUE;
 }
 
@@ -446,7 +404,7 @@ lodge_kvm_agents_file_open (LodgeKvmAgents *self, const char *uuid, const char *
   if (!lodge_kvm_agents_call (self, uuid, "guest-file-open", arguments, FILE_SECONDS, &reply,
                               error))
     return FALSE;
-  if (!JSON_NODE_HOLDS_VALUE (reply))
+  if (!JSON_NODE_HOLDS_VALUE (reply) || json_node_get_value_type (reply) != G_TYPE_INT64)
     {
       g_set_error (error, LODGE_ERROR, LODGE_ERROR_BACKEND, "the guest agent answers nonsense");
       return FALSE;
@@ -478,7 +436,7 @@ lodge_kvm_agents_file_read (LodgeKvmAgents *self, const char *uuid, gint64 handl
   if (reply == NULL)
     return NULL;
   *out_eof = lodge_json_get_bool (reply, "eof", FALSE);
-  GBytes *data = get_bytes (reply, "buf-b64");
+  GBytes *data = lodge_kvm_reply_get_bytes (reply, "buf-b64");
   return data != NULL ? data : g_bytes_new (NULL, 0);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lodge-json.h"
+#include "lodge-kvm-reply.h"
 #include "lodge-virt-connection.h"
 
 G_BEGIN_DECLS
@@ -75,22 +76,9 @@ gboolean lodge_kvm_agents_spawn (LodgeKvmAgents *self, const char *uuid, const c
                                  const char *const *environment, GBytes *input, gboolean capture,
                                  gint64 *out_pid, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/** How a program in the guest ended; a value. */
-typedef struct
-{
-  gboolean exited;
-  int exit_status;
-  int term_signal;
-  GBytes *out, *err; /* nullable: nothing was captured */
-} LodgeKvmExit;
-
-void lodge_kvm_exit_clear (LodgeKvmExit *end);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LodgeKvmExit, lodge_kvm_exit_clear)
-
 /** guest-exec-status; once `exited` is set the guest forgets @pid. */
 gboolean lodge_kvm_agents_reap (LodgeKvmAgents *self, const char *uuid, gint64 pid,
-                                LodgeKvmExit *out_end, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                LodgeKvmExit *out_end, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
  * lodge_kvm_agents_run:
@@ -103,8 +91,8 @@ gboolean lodge_kvm_agents_run (LodgeKvmAgents *self, const char *uuid, const cha
 
 /* Files in the guest.  @mode as fopen(3). */
 gboolean lodge_kvm_agents_file_open (LodgeKvmAgents *self, const char *uuid, const char *path,
-                                     const char *mode, gint64 *out_handle, GError **error)
-    G_GNUC_WARN_UNUSED_RESULT;
+                                     const char *mode, gint64 *out_handle,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean lodge_kvm_agents_file_close (LodgeKvmAgents *self, const char *uuid, gint64 handle,
                                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /** Up to a block; @out_eof: there is no more just now.  (transfer full) */

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "lodge-fd.h"
+#include "lodge-kvm-reply.h"
 
 #define AGENT_SECONDS 2
-#define MAX_ADDRESSES 64
 #define KIB           1024
 
 /* Field 22 of /proc/PID/stat, behind the name in parentheses, which may hold anything. */
@@ -155,46 +155,6 @@ add_leases (virDomainPtr domain, GPtrArray *list)
   free (interfaces);
 }
 
-/* From a guest: only what is an address gets through. */
-static void
-add_guest_address (GPtrArray *list, const char *device, JsonObject *entry)
-{
-  const char *text = lodge_json_get_string (entry, "ip-address", "");
-  gint64 prefix = lodge_json_get_int (entry, "prefix", 0);
-  g_autoptr (GInetAddress) address = g_inet_address_new_from_string (text);
-
-  if (address == NULL || g_inet_address_get_is_loopback (address) || prefix < 0 || prefix > 128
-      || list->len >= MAX_ADDRESSES)
-    return;
-  g_autofree char *clean = g_inet_address_to_string (address);
-  for (guint i = 0; i < list->len; i++)
-    {
-      LodgeAddress *known = list->pdata[i];
-      if (strcmp (known->address, clean) != 0)
-        continue;
-      g_free (known->device);
-      known->device = g_strdup (device);
-      return;
-    }
-  g_ptr_array_add (list, lodge_address_new (device, clean, (guint) prefix, "guest"));
-}
-
-static void
-add_guest_interface (GPtrArray *list, JsonObject *interface)
-{
-  const char *name = lodge_json_get_string (interface, "name", "");
-  JsonArray *addresses = lodge_json_get_array (interface, "ip-addresses");
-  g_autofree char *device = g_str_to_ascii (name, "C");
-
-  g_strcanon (device, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "_-.@", '_');
-  for (guint i = 0; addresses != NULL && i < json_array_get_length (addresses); i++)
-    {
-      JsonNode *node = json_array_get_element (addresses, i);
-      if (JSON_NODE_HOLDS_OBJECT (node))
-        add_guest_address (list, device, json_node_get_object (node));
-    }
-}
-
 static void
 add_agent_addresses (LodgeKvmDriver *self, const char *uuid, GPtrArray *list)
 {
@@ -203,16 +163,9 @@ add_agent_addresses (LodgeKvmDriver *self, const char *uuid, GPtrArray *list)
 
   if (lodge_kvm_agents_is_suspect (self->agents, uuid)
       || !lodge_kvm_agents_call (self->agents, uuid, "guest-network-get-interfaces", NULL,
-                                 AGENT_SECONDS, &reply, &error)
-      || !JSON_NODE_HOLDS_ARRAY (reply))
+                                 AGENT_SECONDS, &reply, &error))
     return;
-  JsonArray *interfaces = json_node_get_array (reply);
-  for (guint i = 0; i < json_array_get_length (interfaces); i++)
-    {
-      JsonNode *node = json_array_get_element (interfaces, i);
-      if (JSON_NODE_HOLDS_OBJECT (node))
-        add_guest_interface (list, json_node_get_object (node));
-    }
+  lodge_kvm_reply_add_addresses (reply, list);
 }
 
 GPtrArray *

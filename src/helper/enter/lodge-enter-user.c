@@ -157,15 +157,13 @@ read_groups (char *table, const char *wanted, LodgeEnterUser *user)
 }
 
 bool
-lodge_enter_find_user (const char *wanted, LodgeEnterUser *out_user, LodgeFail *fail)
+lodge_enter_pick_user (char *passwd, char *groups, const char *wanted, LodgeEnterUser *out_user,
+                       LodgeFail *fail)
 {
   LodgeEnterUser *user = out_user;
   char name[256];
   char *group;
-  char *passwd;
-  char *groups;
   bool numeric;
-  bool found;
 
   if (!wanted || !*wanted)
     wanted = "root";
@@ -181,14 +179,22 @@ lodge_enter_find_user (const char *wanted, LodgeEnterUser *out_user, LodgeFail *
   if (strcmp (name, "root") == 0 || (numeric && user->uid == 0))
     strcpy (user->home, "/root");
   copy_field (user->name, sizeof user->name, name);
-  passwd = read_table ("/etc/passwd");
-  groups = read_table ("/etc/group");
-  found = passwd && groups
-          && (find_entry (passwd, name, numeric, user) || numeric || strcmp (name, "root") == 0);
-  if (!found)
-    lodge_fail (fail, "NotFound", "The container has no user “%s”", name);
-  else if (!read_groups (groups, group && *group ? group : NULL, user))
-    found = lodge_fail (fail, "NotFound", "The container has no group “%s”", group);
+  if (!find_entry (passwd, name, numeric, user) && !numeric && strcmp (name, "root") != 0)
+    return lodge_fail (fail, "NotFound", "The container has no user “%s”", name);
+  if (!read_groups (groups, group && *group ? group : NULL, user))
+    return lodge_fail (fail, "NotFound", "The container has no group “%s”", group);
+  return true;
+}
+
+bool
+lodge_enter_find_user (const char *wanted, LodgeEnterUser *out_user, LodgeFail *fail)
+{
+  char *passwd = read_table ("/etc/passwd");
+  char *groups = read_table ("/etc/group");
+  bool found = passwd && groups
+                   ? lodge_enter_pick_user (passwd, groups, wanted, out_user, fail)
+                   : lodge_fail (fail, "HelperFailed", "There is no memory to read /etc/passwd");
+
   free (passwd);
   free (groups);
   return found;

@@ -29,3 +29,13 @@ typedef struct
  * name services: they would load the guest's code.  A number needs no entry.
  */
 bool lodge_enter_find_user (const char *wanted, LodgeEnterUser *out_user, LodgeFail *fail);
+
+/**
+ * lodge_enter_pick_user:
+ * @passwd: the text of /etc/passwd, of whatever sort; is cut into pieces
+ * @groups: that of /etc/group, the same
+ *
+ * What lodge_enter_find_user() does with the files that it has read.
+ */
+bool lodge_enter_pick_user (char *passwd, char *groups, const char *wanted,
+                            LodgeEnterUser *out_user, LodgeFail *fail);

@@ -7,19 +7,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "lodge-extract.h"
 #include "lodge-fingerprint.h"
 #include "lodge-io.h"
-#include "lodge-json.h"
+#include "lodge-oci-document.h"
 #include "lodge-status.h"
 
-#define JSON_MAX    (4 * 1024 * 1024)
-#define LAYERS_MAX  512
 #define INDEXES_MAX 4 /* an index may name an index */
-#define DIGEST      "sha256:"
 
 typedef struct
 {
@@ -40,55 +36,49 @@ open_inside (const Unpacking *self, const char *path)
   return (int) syscall (SYS_openat2, self->dir_fd, path, &how, sizeof how);
 }
 
-/** (transfer full); NULL with or without an error: see @wanted. */
-static JsonNode *
-read_json (Unpacking *self, const char *path, bool wanted)
+/** (transfer full): the text of a document; NULL with or without an error: see @wanted. */
+static char *
+read_text (Unpacking *self, const char *path, bool wanted, size_t *out_size)
 {
   LODGE_AUTOFD fd = open_inside (self, path);
   struct stat st;
   if (fd < 0 && !wanted)
     return NULL;
-  if (fd < 0 || fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || st.st_size > JSON_MAX)
+  if (fd < 0 || fstat (fd, &st) < 0 || !S_ISREG (st.st_mode) || st.st_size > LODGE_OCI_JSON_MAX)
     {
       lodge_fail (self->fail, "ImageInvalid", "The OCI image has no sound %.100s", path);
       return NULL;
     }
-  g_autofree char *text = g_malloc (JSON_MAX + 1);
-  ssize_t n = lodge_io_read_fd (fd, text, JSON_MAX + 1);
-  JsonNode *node = n >= 0 ? lodge_json_parse (text, n, JSON_MAX, NULL) : NULL;
-  if (node == NULL)
-    lodge_fail (self->fail, "ImageInvalid", "%.100s of the OCI image is no sound JSON", path);
-  return node;
-}
-
-/** The path of a descriptor's blob, after its contents were checked.  (transfer full) */
-static char *
-find_blob (Unpacking *self, JsonObject *descriptor)
-{
-  const char *digest = descriptor != NULL ? lodge_json_get_string (descriptor, "digest", "") : "";
-  const char *colon = strchr (digest, ':');
-  const char *hex = colon != NULL ? colon + 1 : "";
-  char fingerprint[LODGE_FINGERPRINT_SIZE];
-  uint64_t bytes;
-
-  if (!g_str_has_prefix (digest, DIGEST) || strlen (hex) != 64
-      || strspn (hex, "0123456789abcdef") != 64)
+  g_autofree char *text = g_malloc (LODGE_OCI_JSON_MAX + 1);
+  ssize_t n = lodge_io_read_fd (fd, text, LODGE_OCI_JSON_MAX + 1);
+  if (n < 0)
     {
-      lodge_fail (self->fail, "ImageInvalid", "The OCI image has a malformed digest");
+      lodge_fail_errno (self->fail, errno, "%.100s of the OCI image cannot be read", path);
       return NULL;
     }
-  g_autofree char *path = g_strconcat ("blobs/sha256/", hex, NULL);
+  *out_size = (size_t) n;
+  return g_steal_pointer (&text);
+}
+
+/** The path of a blob, after its contents were checked.  (transfer full) */
+static char *
+find_blob (Unpacking *self, const char *digest)
+{
+  char fingerprint[LODGE_FINGERPRINT_SIZE];
+  uint64_t bytes;
+  g_autofree char *path = g_strconcat ("blobs/sha256/", digest, NULL);
   LODGE_AUTOFD fd = open_inside (self, path);
+
   if (fd < 0)
     {
-      lodge_fail (self->fail, "ImageInvalid", "The OCI image lacks the blob %.12s", hex);
+      lodge_fail (self->fail, "ImageInvalid", "The OCI image lacks the blob %.12s", digest);
       return NULL;
     }
   if (!lodge_fingerprint_file (fd, NULL, NULL, fingerprint, &bytes, self->fail))
     return NULL;
-  if (strcmp (fingerprint, hex) != 0)
+  if (strcmp (fingerprint, digest) != 0)
     {
-      lodge_fail (self->fail, "ImageInvalid", "The blob %.12s of the OCI image is damaged", hex);
+      lodge_fail (self->fail, "ImageInvalid", "The blob %.12s of the OCI image is damaged", digest);
       return NULL;
     }
   return g_steal_pointer (&path);
@@ -97,147 +87,62 @@ find_blob (Unpacking *self, JsonObject *descriptor)
 /* ---- finding the layers ---- */
 
 static bool
-is_for_this_machine (JsonObject *descriptor)
+take_config (Unpacking *self, const char *path)
 {
-  static const struct
-  {
-    const char *machine;
-    const char *name;
-  } NAMES[]
-      = { { "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm" }, { "i686", "386" } };
-  JsonObject *platform = lodge_json_get_object (descriptor, "platform");
-  const char *wanted = NULL;
-  struct utsname host;
+  size_t size;
+  g_autofree char *text = path != NULL ? read_text (self, path, true, &size) : NULL;
 
-  if (platform == NULL)
-    return true;
-  if (uname (&host) == 0)
-    wanted = host.machine;
-  for (gsize i = 0; wanted != NULL && i < G_N_ELEMENTS (NAMES); i++)
-    if (strcmp (wanted, NAMES[i].machine) == 0)
-      wanted = NAMES[i].name;
-  return g_strcmp0 (lodge_json_get_string (platform, "architecture", ""), wanted) == 0
-         && strcmp (lodge_json_get_string (platform, "os", "linux"), "linux") == 0;
+  return text != NULL && lodge_oci_read_config (text, size, self->facts, self->fail);
 }
 
-static JsonObject *
-get_object_at (JsonArray *array, guint index)
+/** Goes from an @index (transfer full) to a manifest, and takes what it names. */
+static bool
+list_oci_layers (Unpacking *self, char *index, size_t size)
 {
-  JsonNode *node = array != NULL && index < json_array_get_length (array)
-                       ? json_array_get_element (array, index)
-                       : NULL;
-  return node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-}
-
-/** (transfer full): the manifest that an index leads to. */
-static JsonNode *
-find_manifest (Unpacking *self, JsonNode *root)
-{
-  g_autoptr (JsonNode) node = json_node_ref (root);
+  g_autofree char *text = index;
 
   for (int i = 0; i < INDEXES_MAX; i++)
     {
-      JsonObject *object = JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-      JsonArray *manifests = object != NULL ? lodge_json_get_array (object, "manifests") : NULL;
-      if (manifests == NULL)
-        return object != NULL ? g_steal_pointer (&node) : NULL;
-      JsonObject *chosen = NULL;
-      for (guint m = 0; m < json_array_get_length (manifests) && chosen == NULL; m++)
-        {
-          JsonObject *item = get_object_at (manifests, m);
-          chosen = item != NULL && is_for_this_machine (item) ? item : NULL;
-        }
-      if (chosen == NULL)
-        {
-          lodge_fail (self->fail, "ImageInvalid", "The OCI image has nothing for this machine");
-          return NULL;
-        }
-      g_autofree char *path = find_blob (self, chosen);
-      JsonNode *next = path != NULL ? read_json (self, path, true) : NULL;
-      if (next == NULL)
-        return NULL;
-      json_node_unref (node);
-      node = next;
-    }
-  return NULL;
-}
-
-static bool
-take_config (Unpacking *self, const char *path)
-{
-  g_autoptr (JsonNode) node = read_json (self, path, true);
-  JsonObject *object
-      = node != NULL && JSON_NODE_HOLDS_OBJECT (node) ? json_node_get_object (node) : NULL;
-  JsonObject *config = object != NULL ? lodge_json_get_object (object, "config") : NULL;
-  g_autoptr (GString) command = g_string_new (NULL);
-  static const char *const PARTS[] = { "Entrypoint", "Cmd" };
-
-  if (object == NULL)
-    return self->fail->nick != NULL
-               ? false
-               : lodge_fail (self->fail, "ImageInvalid", "The OCI image's configuration is none");
-  for (gsize i = 0; i < G_N_ELEMENTS (PARTS); i++)
-    {
-      JsonArray *words = config != NULL ? lodge_json_get_array (config, PARTS[i]) : NULL;
-      for (guint w = 0; words != NULL && w < json_array_get_length (words); w++)
-        {
-          JsonNode *word = json_array_get_element (words, w);
-          const char *text
-              = json_node_get_value_type (word) == G_TYPE_STRING ? json_node_get_string (word) : "";
-          g_autofree char *quoted = g_shell_quote (text);
-          g_string_append_printf (command, "%s%s", command->len > 0 ? " " : "", quoted);
-        }
-    }
-  lodge_facts_set (self->facts->command, sizeof self->facts->command, command->str, command->len);
-  g_strlcpy (self->facts->type, "oci", sizeof self->facts->type);
-  return true;
-}
-
-static bool
-list_oci_layers (Unpacking *self, JsonNode *index)
-{
-  g_autoptr (JsonNode) node = find_manifest (self, index);
-  JsonObject *manifest = node != NULL ? json_node_get_object (node) : NULL;
-  JsonArray *layers = manifest != NULL ? lodge_json_get_array (manifest, "layers") : NULL;
-
-  if (layers == NULL)
-    return self->fail->nick != NULL
-               ? false
-               : lodge_fail (self->fail, "ImageInvalid", "The OCI image has no layers");
-  g_autofree char *config = find_blob (self, lodge_json_get_object (manifest, "config"));
-  if (config == NULL || !take_config (self, config))
-    return false;
-  for (guint i = 0; i < json_array_get_length (layers) && i <= LAYERS_MAX; i++)
-    {
-      char *path = find_blob (self, get_object_at (layers, i));
-      if (path == NULL)
+      g_auto (LodgeOciDocument) document = { 0 };
+      if (!lodge_oci_read_document (text, size, &document, self->fail))
         return false;
-      g_ptr_array_add (self->layers, path);
+      if (document.manifest != NULL)
+        {
+          g_autofree char *path = find_blob (self, document.manifest);
+          g_free (text);
+          text = path != NULL ? read_text (self, path, true, &size) : NULL;
+          if (text == NULL)
+            return false;
+          continue;
+        }
+      g_autofree char *config = find_blob (self, document.config);
+      if (!take_config (self, config))
+        return false;
+      for (guint l = 0; l < document.layers->len; l++)
+        {
+          char *path = find_blob (self, g_ptr_array_index (document.layers, l));
+          if (path == NULL)
+            return false;
+          g_ptr_array_add (self->layers, path);
+        }
+      return true;
     }
-  return true;
+  return lodge_fail (self->fail, "ImageInvalid", "The OCI image has too many indexes");
 }
 
 /** What `docker save` writes: a list of images; the first is taken. */
 static bool
-list_docker_layers (Unpacking *self, JsonNode *node)
+list_docker_layers (Unpacking *self, const char *text, size_t size)
 {
-  JsonArray *images = JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
-  JsonObject *image = get_object_at (images, 0);
-  JsonArray *layers = image != NULL ? lodge_json_get_array (image, "Layers") : NULL;
+  g_auto (LodgeOciDocument) document = { 0 };
 
-  if (layers == NULL)
-    return lodge_fail (self->fail, "ImageInvalid", "The archive's manifest.json has no layers");
-  if (json_array_get_length (images) > 1)
-    lodge_status_notice ("The archive has more than one image; only the first was imported.");
-  if (!take_config (self, lodge_json_get_string (image, "Config", "")))
+  if (!lodge_oci_read_docker (text, size, &document, self->fail))
     return false;
-  for (guint i = 0; i < json_array_get_length (layers) && i <= LAYERS_MAX; i++)
-    {
-      JsonNode *layer = json_array_get_element (layers, i);
-      if (json_node_get_value_type (layer) != G_TYPE_STRING)
-        return lodge_fail (self->fail, "ImageInvalid", "The archive's manifest.json is malformed");
-      g_ptr_array_add (self->layers, json_node_dup_string (layer));
-    }
+  if (document.images > 1)
+    lodge_status_notice ("The archive has more than one image; only the first was imported.");
+  if (!take_config (self, document.config))
+    return false;
+  g_ptr_array_extend_and_steal (self->layers, g_steal_pointer (&document.layers));
   return true;
 }
 
@@ -268,17 +173,17 @@ apply_layer (Unpacking *self, const char *path)
 static bool
 unpack (Unpacking *self)
 {
-  g_autoptr (JsonNode) index = read_json (self, "index.json", false);
-  g_autoptr (JsonNode) manifest
-      = index == NULL && self->fail->nick == NULL ? read_json (self, "manifest.json", true) : NULL;
+  size_t size = 0;
+  g_autofree char *index = read_text (self, "index.json", false, &size);
+  g_autofree char *manifest = index == NULL && self->fail->nick == NULL
+                                  ? read_text (self, "manifest.json", true, &size)
+                                  : NULL;
 
   if (index == NULL && manifest == NULL)
     return false;
-  if (!(index != NULL ? list_oci_layers (self, index) : list_docker_layers (self, manifest)))
+  if (!(index != NULL ? list_oci_layers (self, g_steal_pointer (&index), size)
+                      : list_docker_layers (self, manifest, size)))
     return false;
-  if (self->layers->len == 0 || self->layers->len > LAYERS_MAX)
-    return lodge_fail (self->fail, "ImageInvalid", "The OCI image has no layers, or more than %d",
-                       LAYERS_MAX);
   for (guint i = 0; i < self->layers->len; i++)
     if (!apply_layer (self, g_ptr_array_index (self->layers, i)))
       return false;

@@ -28,12 +28,38 @@ test_depth (void)
   g_assert_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT);
   root = lodge_json_parse (flat, -1, 1 << 20, NULL);
   g_assert_nonnull (root);
+
+  /* It knows comments, and a quote in one begins no string. */
+  g_autofree char *hidden = g_strconcat ("/*\"*/", deep, NULL);
+  g_assert_null (lodge_json_parse (hidden, -1, 1 << 20, NULL));
+}
+
+static void
+test_escapes (void)
+{
+  g_autoptr (JsonObject) object
+      = lodge_json_parse_object ("{\"a\":\"\\ud83d\\ude00\\u00e9\\/\\\"\\\\\"}", -1, 1024, NULL);
+
+  g_assert_cmpstr (lodge_json_get_string (object, "a", NULL), ==, "😀é/\"\\");
 }
 
 static void
 test_refused (void)
 {
-  static const char *const bad[] = { "", "{", "{\"a\":}", "\xff", "nul", "[1,]x" };
+  static const char *const bad[] = { "",
+                                     "{",
+                                     "{\"a\":}",
+                                     "\xff",
+                                     "nul",
+                                     "[1,]x",
+                                     "{'a':1}",
+                                     "[\"\\ud800\"]",
+                                     "[\"\\udc00\\ud800\"]",
+                                     "[\"\\ud@3d\"]",
+                                     "[\"\\x\"]",
+                                     "[\"\\u12\"]",
+                                     "[\"\\",
+                                     "[1] // \"\n" };
 
   for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
     {
@@ -70,6 +96,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/json/depth", test_depth);
+  g_test_add_func ("/json/escapes", test_escapes);
   g_test_add_func ("/json/refused", test_refused);
   g_test_add_func ("/json/types", test_types);
   return g_test_run ();
