@@ -145,7 +145,10 @@ inflate (gpointer user_data)
     {
       Block *block = g_async_queue_pop (self->empty);
       if (g_atomic_int_get (&self->stop))
-        break;
+        {
+          g_free (block);
+          break;
+        }
       block->size = 0;
       if (!self->failed && plain)
         fill_plain (self, block);
