@@ -8,6 +8,11 @@
 #define IDMAP_MIN_COUNT  65536
 #define LODGE_GUEST_INIT "/dev/lodge/init"
 
+static const char *const capabilities_off[] = {
+  "sys_rawio",    /* with it systemd tries to mount debugfs, fails, and calls itself degraded */
+  "sys_resource", /* could undo the limits of the user namespace; see lodge-mount-server.c */
+};
+
 static void
 check_idmap (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
 {
@@ -58,10 +63,8 @@ write_os (LodgeXmlWriter *writer, const LodgeDomainSpec *spec)
   lodge_xml_element (writer, "privnet", NULL);
   lodge_xml_open (writer, "capabilities");
   lodge_xml_attr (writer, "policy", "default");
-  /* With it systemd tries to mount debugfs, fails, and calls itself degraded. */
-  lodge_xml_element (writer, "sys_rawio", "state", "off", NULL);
-  /* With it a container could undo the limits of its user namespace; see lodge-mount-server.c. */
-  lodge_xml_element (writer, "sys_resource", "state", "off", NULL);
+  for (gsize i = 0; i < G_N_ELEMENTS (capabilities_off); i++)
+    lodge_xml_element (writer, capabilities_off[i], "state", "off", NULL);
   lodge_xml_close (writer);
   lodge_xml_close (writer);
 }
@@ -147,4 +150,58 @@ lodge_domain_xml_lxc (const LodgeDomainSpec *spec, const LodgeLxcXmlOptions *opt
   write_devices (writer, spec, options);
   lodge_xml_close (writer);
   return lodge_xml_writer_finish (writer, error);
+}
+
+static xmlNode *
+ensure_child (xmlNode *parent, const char *name)
+{
+  xmlNode *child = lodge_xml_child (parent, name);
+  return child != NULL ? child : xmlNewChild (parent, NULL, BAD_CAST name, NULL);
+}
+
+/* Whether something was added. */
+static gboolean
+add_capabilities (xmlNode *domain)
+{
+  xmlNode *list = lodge_xml_find (domain, "features/capabilities");
+  gboolean is_changed = FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (capabilities_off); i++)
+    {
+      if (lodge_xml_child (list, capabilities_off[i]) != NULL)
+        continue;
+      if (list == NULL)
+        {
+          list = ensure_child (ensure_child (domain, "features"), "capabilities");
+          xmlSetProp (list, BAD_CAST "policy", BAD_CAST "default");
+        }
+      xmlNode *row = xmlNewChild (list, NULL, BAD_CAST capabilities_off[i], NULL);
+      xmlSetProp (row, BAD_CAST "state", BAD_CAST "off");
+      is_changed = TRUE;
+    }
+  return is_changed;
+}
+
+gboolean
+lodge_domain_xml_lxc_renew (const char *xml, char **out_xml, GError **error)
+{
+  gboolean is_complete = TRUE;
+  for (gsize i = 0; i < G_N_ELEMENTS (capabilities_off); i++)
+    is_complete = is_complete && strstr (xml, capabilities_off[i]) != NULL;
+  if (is_complete)
+    {
+      *out_xml = NULL;
+      return TRUE;
+    }
+  g_autoptr (LodgeXmlDoc) doc = lodge_xml_parse (xml, "domain", error);
+  if (doc == NULL)
+    return FALSE;
+  xmlNode *domain = xmlDocGetRootElement (doc);
+  g_autoptr (LodgeDomainMetadata) metadata = lodge_domain_metadata_from_node (domain);
+  g_autofree char *uuid = lodge_xml_get_text (lodge_xml_child (domain, "uuid"));
+  xmlChar *text = NULL;
+  if (metadata != NULL && g_strcmp0 (metadata->uuid, uuid) == 0 && add_capabilities (domain))
+    xmlDocDumpMemoryEnc (doc, &text, NULL, "UTF-8");
+  *out_xml = g_strdup ((const char *) text);
+  xmlFree (text);
+  return TRUE;
 }

@@ -60,6 +60,17 @@ char *lodge_domain_xml_lxc (const LodgeDomainSpec *spec, const LodgeLxcXmlOption
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /**
+ * lodge_domain_xml_lxc_renew:
+ * @xml: the inactive definition of a container
+ * @out_xml: (transfer full) (nullable): the same with what containers of Lodge get today and this
+ *   one's older Lodge did not know of; NULL when there is nothing to add, or it is not Lodge's
+ *
+ * Adds only what says nothing yet: a capability that somebody has switched on stays on.
+ */
+gboolean lodge_domain_xml_lxc_renew (const char *xml, char **out_xml,
+                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/**
  * lodge_domain_xml_kvm:
  *
  * The definition of a VM.  Reads limits.memory, limits.cpu ("2" or "0-1"), vm.cpu ("auto", "host",

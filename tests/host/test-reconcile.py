@@ -4,9 +4,10 @@
 """What others do to a domain shows in Lodge within 5 s; their own domains are left alone."""
 
 import os
+import re
 
-from hostlib import (DIR, LXC, QEMU, Failure, Skip, equal, leftovers, lodge, main, row, rows,
-                     state, virsh, wait_for)
+from hostlib import (DIR, LXC, QEMU, Failure, Skip, daemon, equal, leftovers, lodge, main, row,
+                     rows, state, virsh, wait_for)
 
 NAME = "v-one"
 FOREIGN_LXC = """<domain type='lxc'><name>v-foreign</name><memory unit='MiB'>64</memory>
@@ -60,6 +61,32 @@ def test_a_title_set_with_virsh_is_kept():
     lodge("start", NAME)
     equal(virsh(LXC, "desc", NAME, "--title").stdout.strip(), "from virsh")
     lodge("stop", "--force", NAME)
+
+
+def without_the_capability():
+    """As a Lodge before 2026-11-23 defined it."""
+    text = virsh(LXC, "dumpxml", "--inactive", NAME).stdout
+    line = re.search(r"\n *<sys_resource state='off'/>", text).group(0)
+    define(LXC, text.replace(line, ""))
+
+
+def limited():
+    return "sys_resource state='off'" in virsh(LXC, "dumpxml", "--inactive", NAME).stdout
+
+
+def test_a_definition_of_an_older_lodge_is_renewed():
+    without_the_capability()
+    equal(limited(), False)
+    lodge("start", NAME)
+    equal(limited(), True)
+    status = lodge("exec", NAME, "--", "cat", "/proc/1/status").stdout
+    held = int(re.search(r"CapBnd:\s*(\w+)", status).group(1), 16)
+    equal(held >> 24 & 1, 0, "CAP_SYS_RESOURCE of its init")
+    lodge("stop", "--force", NAME)
+    without_the_capability()
+    daemon("lodged", "restart")
+    equal(state(NAME), "stopped")
+    equal(limited(), True)
 
 
 def test_renamed_as_virt_manager_does_it():

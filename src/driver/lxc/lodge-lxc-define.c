@@ -300,6 +300,22 @@ lodge_lxc_rename (LodgeDriver *driver, const char *uuid, const char *new_name, G
   return TRUE;
 }
 
+gboolean
+lodge_lxc_renew (virDomainPtr domain, GError **error)
+{
+  g_autofree char *xml = get_inactive_xml (domain, error);
+  g_autofree char *renewed = NULL;
+  if (xml == NULL || !lodge_domain_xml_lxc_renew (xml, &renewed, error))
+    return FALSE;
+  g_autoptr (virConnect) connection = NULL;
+  if (renewed == NULL)
+    return TRUE;
+  connection = virDomainGetConnect (domain);
+  virConnectRef (connection);
+  return define_xml (connection, virDomainGetName (domain), renewed, error)
+         && lodge_virt_sync_definitions (DOMAIN_TYPE, error);
+}
+
 char *
 lodge_lxc_get_xml (LodgeDriver *driver, const char *uuid, GError **error)
 {

@@ -220,7 +220,7 @@ lodge_lxc_power_on (LodgeDriver *driver, const char *uuid, GCancellable *cancell
                    name);
       return FALSE;
     }
-  if (!forget_last_run (paths, error))
+  if (!forget_last_run (paths, error) || !lodge_lxc_renew (domain, error))
     return FALSE;
   g_autofree char *log_path = g_build_filename (paths->instance, "console.log", NULL);
   Start start = {

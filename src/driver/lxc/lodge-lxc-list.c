@@ -125,6 +125,21 @@ read_domain (LodgeLxcDriver *self, virDomainPtr domain, const DomainSets *sets, 
   return info;
 }
 
+/* Once, before there are jobs: what libvirt starts by itself is to have it too.  A job that starts
+ * one tries again, and it is nothing that would keep a container from being listed. */
+static void
+renew_definitions (LodgeLxcDriver *self, virDomainPtr *domains)
+{
+  if (!g_atomic_int_compare_and_exchange (&self->is_renewed, FALSE, TRUE))
+    return;
+  for (virDomainPtr *domain = domains; *domain != NULL; domain++)
+    {
+      g_autoptr (GError) error = NULL;
+      if (!lodge_lxc_renew (*domain, &error))
+        g_debug ("%s", error->message);
+    }
+}
+
 static GPtrArray *
 read_domains (LodgeLxcDriver *self, virDomainPtr *domains, const DomainSets *sets,
               GCancellable *cancellable, GError **error)
@@ -170,6 +185,7 @@ lodge_lxc_list (LodgeDriver *driver, GCancellable *cancellable, GError **error)
       lodge_virt_set_error (error, "Cannot list the containers");
       return NULL;
     }
+  renew_definitions (self, domains);
   GPtrArray *infos = read_domains (self, domains, &sets, cancellable, error);
   lodge_lxc_driver_check_later (self);
   free_domains (domains);

@@ -47,6 +47,7 @@ struct _LodgeLxcDriver
   char *enter_program; /* its path in /proc */
   guint64 host_memory;
   int cgroup_root; /* -1: the host's mount of cgroup2 is used */
+  int is_renewed;  /* atomic; old definitions have been looked for */
   LodgeVirtConnection *connection;
   LodgeExecutor *executor; /* for what the main thread starts and must not do */
 
@@ -156,6 +157,11 @@ LodgeDomainInfo *lodge_lxc_lookup_name (LodgeDriver *driver, const char *name, G
 gboolean lodge_lxc_define (LodgeDriver *driver, const LodgeDomainSpec *spec, GPtrArray *out_notices,
                            GCancellable *cancellable, GError **error);
 gboolean lodge_lxc_undefine (LodgeDriver *driver, const char *uuid, GError **error);
+/**
+ * Brings the definition of a container that an older Lodge made up to date; it counts from the next
+ * start on.  Does nothing with others, and not while a job may undefine it.  Worker threads.
+ */
+gboolean lodge_lxc_renew (virDomainPtr domain, GError **error);
 gboolean lodge_lxc_rename (LodgeDriver *driver, const char *uuid, const char *new_name,
                            GError **error);
 char *lodge_lxc_get_xml (LodgeDriver *driver, const char *uuid, GError **error);

@@ -148,6 +148,47 @@ test_rename (void)
   clear_info (info);
 }
 
+/* An older Lodge's definition gets what it lacks; what somebody has decided stays, and so does what
+ * is not Lodge's. */
+static void
+test_renew (void)
+{
+  static const struct
+  {
+    const char *uuid, *features;
+    gboolean is_renewed, is_off;
+  } rows[] = {
+    { UUID,
+      "<features><capabilities policy='default'><sys_rawio state='off'/></capabilities>"
+      "</features>",
+      TRUE, TRUE },
+    { UUID, "", TRUE, TRUE },
+    { UUID,
+      "<features><capabilities policy='default'><sys_rawio state='off'/>"
+      "<sys_resource state='on'/></capabilities></features>",
+      FALSE, FALSE },
+    { "00000000-0000-4000-8000-000000000000", "", FALSE, FALSE },
+  };
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *xml = g_strdup_printf (
+          "<domain type='lxc'><name>a</name><uuid>" UUID "</uuid><metadata>"
+          "<lodge:instance xmlns:lodge='" LODGE_METADATA_URI "' uuid='%s'/></metadata>%s</domain>",
+          rows[i].uuid, rows[i].features);
+      g_autofree char *renewed = NULL, *again = NULL;
+      g_autoptr (GError) error = NULL;
+      g_assert_true (lodge_domain_xml_lxc_renew (xml, &renewed, &error));
+      g_assert_no_error (error);
+      g_assert_cmpint (renewed != NULL, ==, rows[i].is_renewed);
+      if (renewed == NULL)
+        continue;
+      g_assert_cmpint (strstr (renewed, "<sys_resource state=\"off\"/>") != NULL, ==,
+                       rows[i].is_off);
+      g_assert_true (lodge_domain_xml_lxc_renew (renewed, &again, &error));
+      g_assert_null (again);
+    }
+}
+
 static void
 assert_refused (const char *xml)
 {
@@ -217,6 +258,7 @@ main (int argc, char **argv)
   g_test_add_func ("/domain-reader/foreign-vm", test_foreign_vm);
   g_test_add_func ("/domain-reader/fingerprint", test_fingerprint);
   g_test_add_func ("/domain-reader/rename", test_rename);
+  g_test_add_func ("/domain-reader/renew", test_renew);
   g_test_add_func ("/domain-reader/hostile", test_hostile);
   g_test_add_func ("/domain-reader/bounds", test_bounds);
   return g_test_run ();
