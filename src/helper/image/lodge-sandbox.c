@@ -267,7 +267,7 @@ add_host_tools (LodgeFail *fail)
 }
 
 static bool
-add_binds (const LodgeSandbox *sandbox, int userns_fd, LodgeFail *fail)
+add_binds (const LodgeSandbox *sandbox, int userns_fd, const int *file_mounts, LodgeFail *fail)
 {
   for (gsize i = 0; i < sandbox->n_binds; i++)
     {
@@ -276,7 +276,8 @@ add_binds (const LodgeSandbox *sandbox, int userns_fd, LodgeFail *fail)
       bool bound = bind->path != NULL
                        ? bind_at (AT_FDCWD, bind->path, bind->target + 1, attributes,
                                   bind->mapped ? -1 : userns_fd)
-                       : bind_at (bind->fd, "", bind->target + 1, attributes, userns_fd);
+                       : make_place (bind->fd, "", bind->target + 1) && file_mounts[i] >= 0
+                             && attach (file_mounts[i], bind->target + 1);
       if (!bound && bind->optional)
         unlink (bind->target + 1);
       else if (!bound)
@@ -287,7 +288,8 @@ add_binds (const LodgeSandbox *sandbox, int userns_fd, LodgeFail *fail)
 
 /** Leaves the process in a root of its own, made of nothing but what the sandbox shows. */
 static bool
-enter_root (const LodgeSandbox *sandbox, int staging_mount, int userns_fd, LodgeFail *fail)
+enter_root (const LodgeSandbox *sandbox, int staging_mount, const int *file_mounts, int userns_fd,
+            LodgeFail *fail)
 {
   if (mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
     return refuse (fail, "make its mounts private");
@@ -302,7 +304,7 @@ enter_root (const LodgeSandbox *sandbox, int staging_mount, int userns_fd, Lodge
       return refuse (fail, "make its directories");
   if (sandbox->host_tools && !add_host_tools (fail))
     return false;
-  if (!add_binds (sandbox, userns_fd, fail))
+  if (!add_binds (sandbox, userns_fd, file_mounts, fail))
     return false;
   if (staging_mount >= 0
       && sys_move_mount (staging_mount, "", AT_FDCWD, LODGE_SANDBOX_STAGING + 1,
@@ -368,8 +370,8 @@ run_first (const LodgeSandbox *sandbox, int report_fd, LodgeSandboxFunc func, gp
 }
 
 G_NORETURN static void
-run_outer (const LodgeSandbox *sandbox, int staging_mount, int userns_fd, int report_fd,
-           LodgeSandboxFunc func, gpointer data, pid_t caller)
+run_outer (const LodgeSandbox *sandbox, int staging_mount, const int *file_mounts, int userns_fd,
+           int report_fd, LodgeSandboxFunc func, gpointer data, pid_t caller)
 {
   LodgeFail fail = { 0 };
   die_with (caller);
@@ -380,7 +382,7 @@ run_outer (const LodgeSandbox *sandbox, int staging_mount, int userns_fd, int re
       refuse (&fail, "make a mount namespace");
       give_up (report_fd, &fail);
     }
-  if (!enter_root (sandbox, staging_mount, userns_fd, &fail)
+  if (!enter_root (sandbox, staging_mount, file_mounts, userns_fd, &fail)
       || !enter_namespaces (sandbox, userns_fd, &fail))
     give_up (report_fd, &fail);
   die_with (caller);
@@ -414,6 +416,30 @@ read_report (int report_fd, LodgeFail *fail)
                      length > 0 ? text : "The sandbox ended before it had begun");
 }
 
+/** Copies of the mounts of files that are given open; -1 where that cannot be.  This must be done
+ * before there is another mount namespace: only what is in the process's own can be copied. */
+static int *
+clone_files (const LodgeSandbox *sandbox, int userns_fd)
+{
+  int *mounts = g_new (int, sandbox->n_binds + 1);
+
+  for (gsize i = 0; i < sandbox->n_binds; i++)
+    {
+      const LodgeSandboxBind *bind = &sandbox->binds[i];
+      guint64 attributes = MOUNT_ATTR_NOSUID | (bind->writable ? 0 : MOUNT_ATTR_RDONLY);
+      mounts[i] = bind->path == NULL ? clone_mount (bind->fd, "", attributes, userns_fd) : -1;
+    }
+  return mounts;
+}
+
+static void
+close_files (const LodgeSandbox *sandbox, const int *mounts)
+{
+  for (gsize i = 0; i < sandbox->n_binds; i++)
+    if (mounts[i] >= 0)
+      close (mounts[i]);
+}
+
 bool
 lodge_sandbox_run (const LodgeSandbox *sandbox, LodgeSandboxFunc func, gpointer data,
                    int *out_status, LodgeFail *fail)
@@ -438,15 +464,17 @@ lodge_sandbox_run (const LodgeSandbox *sandbox, LodgeSandboxFunc func, gpointer 
       close (userns_fd);
       return refuse (fail, "make a pipe");
     }
+  g_autofree int *file_mounts = clone_files (sandbox, userns_fd);
   pid_t caller = getpid ();
   pid_t pid = fork ();
   if (pid == 0)
     {
       close (report[0]);
-      run_outer (sandbox, staging_mount, userns_fd, report[1], func, data, caller);
+      run_outer (sandbox, staging_mount, file_mounts, userns_fd, report[1], func, data, caller);
     }
   close (report[1]);
   close (userns_fd);
+  close_files (sandbox, file_mounts);
   if (staging_mount >= 0)
     close (staging_mount);
   bool made = pid > 0 && read_report (report[0], fail);

@@ -272,6 +272,15 @@ def disk_on_another_file_system():
 
 
 @case
+def disk_is_not_copied_first():
+    with open(INPUT, "wb") as file:
+        file.write(CONTENT[:512])
+        file.truncate(1 << 30)
+    # Enough for what comes out, but not for a copy of what goes in.
+    accepted(convert(f"limit.fsize={64 * MIB}"))
+
+
+@case
 def d01_backing_file():
     secret = os.path.join(WORK, "secret")
     with open(secret, "w", encoding="ascii") as file:
