@@ -1,19 +1,21 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Lodge on a host that has booted Debian 12: systemd, machined, D-Bus activation, polkit, and
-cgroup2 alone.  Runs in the machine of tests/v2/vm."""
+"""Lodge on a host that has booted Debian 12: systemd, machined, resolved, D-Bus activation, polkit,
+and cgroup2 alone.  Runs in the machine of tests/v2/vm."""
 
 import glob
 import os
 import re
 import time
 
-from hostlib import (CONFLICT, EXEC_FAILED, LXC, NOT_AUTHORIZED, Failure, contains, daemon, equal, lodge,
-                     lodge_fails, main, row, run, state, virsh, wait_for, wait_state)
+from hostlib import (CONFLICT, EXEC_FAILED, LXC, NOT_AUTHORIZED, QEMU, Failure, contains, daemon,
+                     equal, lodge, lodge_fails, main, row, run, state, virsh, wait_for, wait_state)
 
 NAME = "vone"
 IMAGE_FILE = "/mnt/debian-12.tar"
 CGROUPS = "/sys/fs/cgroup"
+QUICKSTART = "/opt/tests/data/quickstart"
+BRIDGE = "lodgebr0"
 
 
 def property_of(unit, name):
@@ -63,6 +65,14 @@ def test_activation_by_the_bus():
     print("# first answer after %.2f s" % (time.monotonic() - began))
     equal(property_of("lodged.service", "ActiveState"), "active")
     equal(run(["stat", "-c", "%a %U", "/var/lib/lodge"]).stdout, "711 root\n")
+
+
+def test_quickstart_makes_a_service_of_it():
+    run([QUICKSTART, "__service"], seconds=120)
+    equal(property_of("lodged.service", "ActiveState"), "active")
+    equal(property_of("lodged.service", "UnitFileState"), "enabled")
+    equal(property_of("libvirtd.service", "ActiveState"), "active")
+    lodge("list")
 
 
 def test_import():
@@ -285,12 +295,66 @@ def test_address():
     run(["ping", "-c", "1", "-W", "5", address], check=os.path.exists("/bin/ping"))
 
 
+def resolved_knows(what, *words):
+    """Whether `resolvectl WORDS` says `what` of Lodge's bridge."""
+    done = run(["resolvectl", *words], check=False)
+    return any(what in line.split() for line in done.stdout.split("\n") if BRIDGE in line)
+
+
+def finds(name):
+    """The address that this host has for `name`, by resolved's own client and by libc."""
+    by_libc = run(["getent", "ahostsv4", name], check=False).stdout.split()
+    by_resolved = run(["resolvectl", "query", "-4", "--legend=no", name], check=False).stdout
+    address = re.search(r"^%s: (\S+)" % re.escape(name), by_resolved)
+    return address and by_libc and by_libc[0] == address.group(1) and by_libc[0]
+
+
+def test_the_host_finds_it_by_name():
+    full = NAME + ".lodge"
+    wait_for(lambda: row(NAME).get("address"), 20, "no address in lodge list")
+    wait_for(lambda: finds(full) == row(NAME)["address"], 20, "the host does not find " + full)
+    equal(resolved_knows("~lodge", "domain"), True, "the domain is of Lodge's bridge alone")
+    equal(resolved_knows("no", "default-route"), True, "other names are not asked there")
+    equal(run(["resolvectl", "query", "nobody.lodge"], check=False).returncode != 0, True)
+
+
+def test_the_host_finds_it_after_restarts():
+    for unit in ("systemd-resolved", "lodged"):
+        run(["systemctl", "restart", unit])
+        lodge("list")
+        wait_for(lambda: finds(NAME + ".lodge") == row(NAME)["address"], 20,
+                 "the host does not find it when %s is restarted" % unit)
+
+
 def test_delete():
     lodge("delete", "--force", NAME)
     equal(row(NAME), None)
     equal(virsh(LXC, "list", "--all", "--name").stdout.strip(), "")
     equal(run(["machinectl", "--no-legend", "list"]).stdout.strip(), "")
     wait_for(lambda: not glob.glob("/run/lodge/mnt/*") and not scope(), 10, "something is left")
+    wait_for(lambda: not finds(NAME + ".lodge"), 20, "the host still finds it")
+
+
+def test_a_network_that_goes_and_comes():
+    """resolved forgets it with the bridge, and is told again."""
+    virsh(QEMU, "net-destroy", BRIDGE)
+    wait_for(lambda: not resolved_knows("~lodge", "domain"), 10, "resolved still asks there")
+    lodge("launch", "debian/12", NAME, seconds=120)
+    wait_for(lambda: finds(NAME + ".lodge"), 30, "the host does not find it")
+
+
+def test_quickstart_removes_it():
+    """With its instances, and nothing of it is left on the host."""
+    run([QUICKSTART, "uninstall", "--purge"], seconds=120)
+    equal(property_of("lodged.service", "ActiveState"), "inactive")
+    equal(property_of("lodged.service", "UnitFileState"), "disabled")
+    for uri, *words in ((LXC, "list"), (QEMU, "list"), (QEMU, "net-list"), (QEMU, "pool-list")):
+        equal(virsh(uri, *words, "--all", "--name").stdout.replace("default", "").strip(), "",
+              " ".join(words))
+    equal(os.listdir("/var/lib/lodge"), [])
+    equal(os.path.exists("/sys/class/net/" + BRIDGE), False)
+    equal(run(["machinectl", "--no-legend", "list"]).stdout.strip(), "")
+    equal("lodge" in run(["resolvectl", "domain"]).stdout, False, "resolved has forgotten it")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,9 @@
  * with many others. */
 #define HANDSHAKE_SECONDS 30
 /* For what has been killed to end; then it is left to libvirt. */
-#define KILL_SECONDS 3
+#define KILL_SECONDS       3
+#define DESTROY_TRIES      30
+#define DESTROY_PAUSE_USEC 100000
 /* How often to start a container to whose end libvirt would be deaf. */
 #define START_TRIES 3
 /* How often to ask when an event may have been lost, and to look at a cancellable. */
@@ -340,6 +342,27 @@ end_at_once (virDomainPtr domain, const LodgeLxcInit *init)
   return lodge_lxc_end (init, (int) virDomainGetID (domain), device, KILL_SECONDS * 1000);
 }
 
+/*
+ * Where systemd runs it removes the control group of a container that has ended, also while libvirt
+ * reads there, and then libvirt fails.  The next try finds either a container that has ended, as
+ * libvirt notices by itself without what @held keeps back, or no control group.
+ */
+static gboolean
+destroy (virDomainPtr domain, GArray **held)
+{
+  guint tries = *held != NULL ? DESTROY_TRIES : 1;
+
+  for (guint i = 0; i < tries; i++)
+    {
+      if (i > 0)
+        g_usleep (DESTROY_PAUSE_USEC);
+      if (virDomainDestroy (domain) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))
+        return TRUE;
+      g_clear_pointer (held, g_array_unref);
+    }
+  return FALSE;
+}
+
 gboolean
 lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
 {
@@ -359,7 +382,7 @@ lodge_lxc_kill (LodgeDriver *driver, const char *uuid, GError **error)
   if (init == NULL)
     init = lodge_lxc_init_find ((int) virDomainGetID (domain));
   g_autoptr (GArray) held = init != NULL ? end_at_once (domain, init) : NULL;
-  if (virDomainDestroy (domain) == 0 || lodge_virt_error_is (VIR_ERR_OPERATION_INVALID))
+  if (destroy (domain, &held))
     return TRUE;
   lodge_virt_set_error (error, "Cannot stop container “%s”", name);
   return FALSE;
