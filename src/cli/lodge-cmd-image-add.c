@@ -155,10 +155,10 @@ sort_words (const LodgeArgs *args)
   return words;
 }
 
-static GVariant *
-build_import (const LodgeArgs *args, const ImportWords *words, GError **error)
+static gboolean
+take_aliases (const LodgeArgs *args, const ImportWords *words, GVariantDict *options,
+              GError **error)
 {
-  g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
   g_autofree const char **values = lodge_args_strings (args, "alias");
   g_autoptr (GPtrArray) aliases = g_ptr_array_new ();
 
@@ -168,19 +168,62 @@ build_import (const LodgeArgs *args, const ImportWords *words, GError **error)
     g_ptr_array_add (aliases, (gpointer) *value);
   for (guint i = 0; i < aliases->len; i++)
     if (!lodge_alias_validate (aliases->pdata[i], error))
-      return NULL;
+      return FALSE;
+  if (aliases->len > 0)
+    g_variant_dict_insert_value (
+        options, "aliases",
+        g_variant_new_strv ((const char *const *) aliases->pdata, aliases->len));
+  return TRUE;
+}
+
+static GVariant *
+build_import (const LodgeArgs *args, const ImportWords *words, GError **error)
+{
+  g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
+
+  if (!take_aliases (args, words, &options, error))
+    return NULL;
   g_variant_dict_insert_value (&options, "file", g_variant_new_handle (0));
   if (words->root != NULL)
     g_variant_dict_insert_value (&options, "root", g_variant_new_handle (1));
-  if (aliases->len > 0)
-    g_variant_dict_insert_value (
-        &options, "aliases",
-        g_variant_new_strv ((const char *const *) aliases->pdata, aliases->len));
   if (lodge_args_string (args, "kind") != NULL)
     g_variant_dict_insert (&options, "kind", "s", lodge_args_string (args, "kind"));
   if (lodge_args_string (args, "description") != NULL)
     g_variant_dict_insert (&options, "description", "s", lodge_args_string (args, "description"));
   return g_variant_new ("(@a{sv})", g_variant_dict_end (&options));
+}
+
+/* A file that is there by https: the service gets it, not we. */
+static gboolean
+import_address (LodgeCli *cli, LodgeClient *client, const LodgeArgs *args, const ImportWords *words,
+                GError **error)
+{
+  static const char *const names[] = { "sha256", "description", "kind" };
+  g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
+  g_autoptr (GVariant) body = NULL;
+  const char *url = lodge_args_word (args, 0);
+  const char *job;
+
+  if (words->root != NULL || !g_utf8_validate (url, -1, NULL))
+    {
+      g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                           _ ("From an address comes an image of one file."));
+      return FALSE;
+    }
+  if (!take_aliases (args, words, &options, error))
+    return FALSE;
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    if (lodge_args_string (args, names[i]) != NULL)
+      g_variant_dict_insert (&options, names[i], "s", lodge_args_string (args, names[i]));
+  if (lodge_args_flag (args, "allow-http"))
+    g_variant_dict_insert (&options, "allow-http", "b", TRUE);
+  body = lodge_client_call (client, LODGE_OBJECT_PATH, "Images", "Pull",
+                            g_variant_new ("(s@a{sv})", url, g_variant_dict_end (&options)), "(o)",
+                            error);
+  if (body == NULL)
+    return FALSE;
+  g_variant_get (body, "(&o)", &job);
+  return wait_for_image (cli, args, job, error);
 }
 
 gboolean
@@ -193,7 +236,17 @@ lodge_cmd_image_import (LodgeCli *cli, const LodgeArgs *args, GError **error)
   g_autoptr (LodgeMessage) reply = NULL;
   const char *job;
 
-  if (client == NULL || !open_source (&source, lodge_args_word (args, 0), error))
+  if (client == NULL)
+    return FALSE;
+  if (strstr (lodge_args_word (args, 0), "://") != NULL)
+    return import_address (cli, client, args, &words, error);
+  if (lodge_args_string (args, "sha256") != NULL)
+    {
+      g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                           _ ("--sha256 is for addresses.\nsha256sum(1) checks files"));
+      return FALSE;
+    }
+  if (!open_source (&source, lodge_args_word (args, 0), error))
     return FALSE;
   g_auto (LodgeFd) fd = source.fd;
   if (words.root != NULL && (root = open_file (words.root, error)) < 0)

@@ -168,14 +168,17 @@ static const LodgeOptionSpec image_pull_options[]
         { "rebuild", '\0', LODGE_OPTION_FLAG, NULL, N_ ("also when it is there already"), 0 },
         NO_WAIT,
         OPTION_END };
-static const LodgeOptionSpec image_import_options[]
-    = { KIND,
-        { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_ ("a name for the image (repeatable)"),
-          0 },
-        { "description", '\0', LODGE_OPTION_STRING, "TEXT", N_ ("what it is"), 0 },
-        { "root", '\0', LODGE_OPTION_STRING, "FILE",
-          N_ ("the root or disk that FILE is the metadata of"), LODGE_COMPLETE_FILES },
-        OPTION_END };
+static const LodgeOptionSpec image_import_options[] = {
+  KIND,
+  { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_ ("a name for the image (repeatable)"), 0 },
+  { "description", '\0', LODGE_OPTION_STRING, "TEXT", N_ ("what it is"), 0 },
+  { "root", '\0', LODGE_OPTION_STRING, "FILE", N_ ("the root or disk that FILE is the metadata of"),
+    LODGE_COMPLETE_FILES },
+  { "sha256", '\0', LODGE_OPTION_STRING, "HASH", N_ ("what the file of an address must have"), 0 },
+  { "allow-http", '\0', LODGE_OPTION_FLAG, NULL, N_ ("the address may be one without TLS (root)"),
+    0 },
+  OPTION_END
+};
 static const LodgeOptionSpec image_export_options[]
     = { { "format", '\0', LODGE_OPTION_STRING, "FORMAT", N_ ("unified, split, tar, qcow2 or raw"),
           0 },
@@ -190,8 +193,7 @@ static const LodgeArgSpec export_arguments[]
 static const LodgeOptionSpec serve_tree_options[]
     = { KIND,
         { "compression", '\0', LODGE_OPTION_STRING, "HOW", N_ ("none, gzip, xz or zstd"), 0 },
-        { "sign", '\0', LODGE_OPTION_STRING, "KEY", N_ ("sign the list with this OpenPGP key"),
-          0 },
+        { "sign", '\0', LODGE_OPTION_STRING, "KEY", N_ ("sign the list with this OpenPGP key"), 0 },
         OPTION_END };
 static const LodgeArgSpec serve_tree_arguments[]
     = { { "DIRECTORY", 0, LODGE_COMPLETE_FILES },
@@ -529,16 +531,18 @@ const LodgeCmd lodge_cmd_table[] = {
       .name = "image-import",
       .group = LODGE_GROUP_IMAGES,
       .summary = N_ ("Add a root file system or a disk to the store"),
-      .description = N_ (
-          "FILE is a root file system (a tar archive, compressed or not, or a squashfs), a disk "
-          "(qcow2, raw, vmdk, vdi, vhd, vhdx, or a machine in an ova), an image of LXD or Incus "
-          "(one file, or metadata and root), or an OCI image (a layout, or what docker save "
-          "writes). What it is, its contents tell. A directory is packed first; “-” is standard "
-          "input. Everything is read with your rights. A second word that names a file is the root "
-          "of a split image, any other the alias."),
+      .description
+      = N_ ("FILE is a root file system (a tar archive, compressed or not, or a squashfs), a disk "
+            "(qcow2, raw, vmdk, vdi, vhd, vhdx, or a machine in an ova), an image of LXD or Incus "
+            "(one file, or metadata and root), or an OCI image (a layout, or what docker save "
+            "writes). What it is, its contents tell. A directory is packed first; “-” is standard "
+            "input, and an https address is fetched by the service. Everything is read with your "
+            "rights. A second word that names a file is the root "
+            "of a split image, any other the alias."),
       .examples = "lodge image import rootfs.tar.xz mine/1\n"
                   "lodge image import disk.vmdk --alias=mine/disk\n"
-                  "lodge image import incus.tar.xz rootfs.squashfs mine/debian",
+                  "lodge image import incus.tar.xz rootfs.squashfs mine/debian\n"
+                  "lodge image import https://example.com/disk.qcow2 mine/disk --sha256=…",
       .arguments = import_arguments,
       .options = image_import_options,
       .run = lodge_cmd_image_import,
@@ -570,10 +574,12 @@ const LodgeCmd lodge_cmd_table[] = {
             "the store that have an alias are in it, in both kinds; those that are not named any "
             "more leave it. Run it again whenever images have changed: what is there already is "
             "not written again, and clients that read meanwhile see the old list or the new one. "
-            "The files of images that have left stay until the next run. With --sign the list is signed as well, for remotes with --keyring."),
-      .examples = "lodge image serve-tree /srv/images\n"
-                  "lodge image serve-tree /srv/images mine/web debian/12 --sign=images@example.com\n"
-                  "lodge remote add mine https://images.example.com",
+            "The files of images that have left stay until the next run. With --sign the list is "
+            "signed as well, for remotes with --keyring."),
+      .examples
+      = "lodge image serve-tree /srv/images\n"
+        "lodge image serve-tree /srv/images mine/web debian/12 --sign=images@example.com\n"
+        "lodge remote add mine https://images.example.com",
       .arguments = serve_tree_arguments,
       .options = serve_tree_options,
       .run = lodge_cmd_image_serve_tree,

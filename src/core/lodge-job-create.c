@@ -65,7 +65,7 @@ obtain_image (LodgeJob *job)
 
   lodge_image_store_obtain_async (
       job->manager->images, lodge_json_get_string (job->data, "image", ""), job->target,
-      LODGE_OBTAIN_NONE, staging, lodge_job_image_progress, lodge_job_image_notice, job,
+      LODGE_OBTAIN_NONE, NULL, staging, lodge_job_image_progress, lodge_job_image_notice, job,
       job->cancellable, on_obtained, g_object_ref (job));
 }
 

@@ -49,6 +49,19 @@ take_fingerprint (LodgeJob *job, char *fingerprint, GError *error)
   lodge_job_step_done (job, error);
 }
 
+/* Of an image that the caller wants to have under names of its own. */
+static gboolean
+add_aliases (LodgeJob *job, const char *fingerprint, GError **error)
+{
+  g_auto (GStrv) aliases = g_strsplit (lodge_json_get_string (job->data, "aliases", ""), "\n", -1);
+
+  for (char **alias = aliases; *alias != NULL; alias++)
+    if (**alias != '\0'
+        && !lodge_image_store_add_alias (job->manager->images, fingerprint, *alias, error))
+      return FALSE;
+  return TRUE;
+}
+
 static void
 on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -56,6 +69,8 @@ on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
   char *fingerprint = lodge_image_store_obtain_finish (LODGE_IMAGE_STORE (source), result, &error);
 
+  if (fingerprint != NULL && !add_aliases (job, fingerprint, &error))
+    g_clear_pointer (&fingerprint, g_free);
   take_fingerprint (job, fingerprint, error);
 }
 
@@ -65,12 +80,16 @@ obtain (LodgeJob *job)
   g_autofree char *staging = lodge_storage_staging_dir (job->manager->state_dir, job->row->id);
   LodgeObtainFlags flags
       = (lodge_json_get_bool (job->data, "rebuild", FALSE) ? LODGE_OBTAIN_REBUILD : 0)
+        | (lodge_json_get_bool (job->data, "allow-http", FALSE) ? LODGE_OBTAIN_HTTP : 0)
         | (job->row->uid == 0 ? LODGE_OBTAIN_PRIVATE : 0);
+  const LodgeImageFile file
+      = { .sha256 = lodge_json_get_string (job->data, "sha256", NULL),
+          .description = lodge_json_get_string (job->data, "description", NULL) };
 
   lodge_image_store_obtain_async (job->manager->images,
                                   lodge_json_get_string (job->data, "ref", ""), job->target, flags,
-                                  staging, lodge_job_image_progress, lodge_job_image_notice, job,
-                                  job->cancellable, on_obtained, g_object_ref (job));
+                                  &file, staging, lodge_job_image_progress, lodge_job_image_notice,
+                                  job, job->cancellable, on_obtained, g_object_ref (job));
 }
 
 static void
@@ -171,9 +190,16 @@ begin (LodgeJob *prepared, guint32 uid, GError **error)
 }
 
 LodgeJob *
-lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKind kind, gboolean rebuild,
-                          guint32 uid, GError **error)
+lodge_manager_pull_image (LodgeManager *self, const LodgeManagerPull *what, guint32 uid,
+                          GError **error)
 {
+  const char *ref = what->ref;
+  LodgeKind kind = what->kind;
+  g_autofree char *aliases
+      = what->aliases != NULL ? g_strjoinv ("\n", (char **) what->aliases) : g_strdup ("");
+
+  if (!lodge_image_store_check_address (ref, what->allow_http ? LODGE_OBTAIN_HTTP : 0, error))
+    return NULL;
   if (lodge_image_store_resolve (self->images, ref, kind, NULL) == NULL
       && !lodge_image_store_can_obtain (self->images, ref, kind))
     {
@@ -186,7 +212,13 @@ lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKind kind, g
   job->row->description = g_strdup_printf ("image %s for a %s", ref, lodge_kind_nick (kind));
   json_object_set_string_member (job->data, "ref", ref);
   json_object_set_string_member (job->data, "kind", lodge_kind_nick (kind));
-  json_object_set_boolean_member (job->data, "rebuild", rebuild);
+  json_object_set_boolean_member (job->data, "rebuild", what->rebuild);
+  json_object_set_boolean_member (job->data, "allow-http", what->allow_http);
+  json_object_set_string_member (job->data, "aliases", aliases);
+  if (what->sha256 != NULL)
+    json_object_set_string_member (job->data, "sha256", what->sha256);
+  if (what->description != NULL)
+    json_object_set_string_member (job->data, "description", what->description);
   return begin (job, uid, error);
 }
 

@@ -92,8 +92,20 @@ LodgeJob *lodge_manager_rename_instance (LodgeManager *self, LodgeInstance *inst
 LodgeJob *lodge_manager_delete_instance (LodgeManager *self, LodgeInstance *instance,
                                          gboolean force, guint32 uid, GError **error);
 
-LodgeJob *lodge_manager_pull_image (LodgeManager *self, const char *ref, LodgeKind kind,
-                                    gboolean rebuild, guint32 uid, GError **error);
+/** What is to be fetched or built; strings are borrowed. */
+typedef struct
+{
+  const char *ref;
+  LodgeKind kind;
+  gboolean rebuild;           /* even when it is cached */
+  gboolean allow_http;        /* an address may begin with http:// */
+  const char *sha256;         /* (nullable): of the file behind an address */
+  const char *description;    /* (nullable): the same */
+  const char *const *aliases; /* (nullable): for the image, beside its own */
+} LodgeManagerPull;
+
+LodgeJob *lodge_manager_pull_image (LodgeManager *self, const LodgeManagerPull *what, guint32 uid,
+                                    GError **error);
 /** @fd: dup'ed; @root_fd: the same, the second file of a split image, or -1. */
 LodgeJob *lodge_manager_import_image (LodgeManager *self, int fd, int root_fd,
                                       const char *const *aliases, const char *description,

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -11,6 +12,7 @@
 #include "lodge-bus-paths.h"
 #include "lodge-bus-private.h"
 #include "lodge-fd.h"
+#include "lodge-name.h"
 
 static gpointer
 find (LodgeBus *bus, const char *node, GError **error)
@@ -71,23 +73,58 @@ list_images (LodgeBusCall *call)
   lodge_bus_call_return (call, g_variant_new ("(aa{sv})", &builder));
 }
 
+/* What goes for the file behind an address only, and what only root may leave out. */
+static gboolean
+check_pull (const LodgeManagerPull *what, guint32 uid, GError **error)
+{
+  if (what->sha256 != NULL && !lodge_fingerprint_is_valid (what->sha256))
+    g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                         "the SHA-256 checksum is not of 64 digits 0-9 and a-f");
+  else if ((what->sha256 != NULL || what->description != NULL || what->allow_http)
+           && strstr (what->ref, "://") == NULL)
+    g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                         "a checksum, a description and http are for addresses of files only");
+  else if (what->allow_http && uid != 0)
+    g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_NOT_AUTHORIZED,
+                         "only root may take an image from an address without TLS\n"
+                         "A remote that was added with --allow-http can be used by all.");
+  else
+    {
+      for (const char *const *alias = what->aliases; alias != NULL && *alias != NULL; alias++)
+        if (!lodge_alias_validate (*alias, error))
+          return FALSE;
+      return TRUE;
+    }
+  return FALSE;
+}
+
 static void
 pull (LodgeBusCall *call)
 {
-  static const LodgeBusOption known[] = { { "kind", "s" }, { "rebuild", "b" }, { NULL } };
+  static const LodgeBusOption known[]
+      = { { "kind", "s" },   { "rebuild", "b" },     { "allow-http", "b" },
+          { "sha256", "s" }, { "description", "s" }, { "aliases", "as" },
+          { NULL } };
   g_autoptr (GVariant) options = NULL;
+  g_autofree const char **aliases = NULL;
+  LodgeManagerPull what = { 0 };
   GError *error = NULL;
   LodgeJob *job = NULL;
-  const char *ref;
-  LodgeKind kind;
 
-  g_variant_get (call->parameters, "(&s@a{sv})", &ref, &options);
+  g_variant_get (call->parameters, "(&s@a{sv})", &what.ref, &options);
   if (lodge_bus_check_job_limit (call->bus, call->uid, &error)
       && lodge_bus_options_check (options, known, "option", &error)
-      && lodge_bus_kind_from_options (options, &kind, &error))
-    job = lodge_manager_pull_image (call->bus->manager, ref, kind,
-                                    lodge_bus_options_get_bool (options, "rebuild"), call->uid,
-                                    &error);
+      && lodge_bus_kind_from_options (options, &what.kind, &error))
+    {
+      aliases = lodge_bus_options_get_strings (options, "aliases");
+      what.aliases = aliases;
+      what.rebuild = lodge_bus_options_get_bool (options, "rebuild");
+      what.allow_http = lodge_bus_options_get_bool (options, "allow-http");
+      what.sha256 = lodge_bus_options_get_string (options, "sha256");
+      what.description = lodge_bus_options_get_string (options, "description");
+      if (check_pull (&what, call->uid, &error))
+        job = lodge_manager_pull_image (call->bus->manager, &what, call->uid, &error);
+    }
   lodge_bus_call_return_job (call, job, error);
 }
 

@@ -282,8 +282,8 @@ add_part (Download *download, const char *path, const char *sha256, guint64 size
 }
 
 static Download *
-download_new (const LodgeRemote *remote, const LodgeCatalogEntry *entry, const char *alias,
-              const char *source)
+download_new (const LodgeRemote *remote, const LodgeCatalogEntry *entry, const LodgeImageFile *file,
+              const char *alias, const char *source)
 {
   Download *download = g_new0 (Download, 1);
 
@@ -292,7 +292,8 @@ download_new (const LodgeRemote *remote, const LodgeCatalogEntry *entry, const c
   download->source = g_strdup (source);
   if (entry == NULL)
     {
-      add_part (download, NULL, NULL, 0, "downloading");
+      download->description = g_strdup (file->description);
+      add_part (download, NULL, file->sha256, 0, "downloading");
       return download;
     }
   download->fingerprint = g_strdup (entry->fingerprint);
@@ -306,12 +307,13 @@ download_new (const LodgeRemote *remote, const LodgeCatalogEntry *entry, const c
 
 void
 lodge_image_download_join (LodgeImageStore *self, const LodgeRemote *remote,
-                           const LodgeCatalogEntry *entry, const char *alias, const char *source,
-                           LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
-                           gpointer func_data, GTask *task)
+                           const LodgeCatalogEntry *entry, const LodgeImageFile *file,
+                           const char *alias, const char *source, LodgeImageProgressFunc progress,
+                           LodgeImageNoticeFunc notice, gpointer func_data, GTask *task)
 {
-  g_autofree char *key
-      = g_strconcat ("download/", entry != NULL ? entry->fingerprint : source, NULL);
+  /* Who says what it must be does not share with those who take what comes. */
+  g_autofree char *key = g_strconcat ("download/", entry != NULL ? entry->fingerprint : source,
+                                      file->sha256 != NULL ? "#" : NULL, file->sha256, NULL);
   LodgeImageWork *work = lodge_image_work_find (self, key);
   GError *error = NULL;
 
@@ -320,7 +322,7 @@ lodge_image_download_join (LodgeImageStore *self, const LodgeRemote *remote,
       lodge_image_work_join (work, task, progress, notice, func_data);
       return;
     }
-  work = lodge_image_work_new (self, key, download_new (remote, entry, alias, source),
+  work = lodge_image_work_new (self, key, download_new (remote, entry, file, alias, source),
                                download_free, &error);
   if (work == NULL)
     {

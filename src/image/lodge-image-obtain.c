@@ -18,6 +18,8 @@ typedef struct
 {
   LodgeKind kind;
   LodgeObtainFlags flags;
+  char *sha256;
+  char *description;
   LodgeRemote *remote; /* NULL with an address */
   char *ref;
   char *alias; /* as the remote knows it */
@@ -32,6 +34,8 @@ static void
 obtain_free (Obtain *obtain)
 {
   lodge_remote_free (obtain->remote);
+  g_free (obtain->sha256);
+  g_free (obtain->description);
   g_free (obtain->ref);
   g_free (obtain->alias);
   g_free (obtain->local_alias);
@@ -166,9 +170,10 @@ download (GTask *task, const LodgeRemote *remote, const LodgeCatalogEntry *entry
 {
   LodgeImageStore *self = g_task_get_source_object (task);
   const Obtain *obtain = g_task_get_task_data (task);
+  const LodgeImageFile file = { .sha256 = obtain->sha256, .description = obtain->description };
 
-  lodge_image_download_join (self, remote, entry, obtain->local_alias, source, obtain->progress,
-                             obtain->notice, obtain->func_data,
+  lodge_image_download_join (self, remote, entry, &file, obtain->local_alias, source,
+                             obtain->progress, obtain->notice, obtain->func_data,
                              g_task_new (self, g_task_get_cancellable (task), on_downloaded, task));
 }
 
@@ -262,7 +267,8 @@ download_address (GTask *task)
   GError *error = NULL;
 
   remote->allow_private = (obtain->flags & LODGE_OBTAIN_PRIVATE) != 0;
-  if (lodge_remote_url_validate (obtain->ref, FALSE, "The address", &error))
+  remote->allow_http = (obtain->flags & LODGE_OBTAIN_HTTP) != 0;
+  if (lodge_remote_url_validate (obtain->ref, remote->allow_http, "The address", &error))
     download (task, remote, NULL, obtain->ref);
   else
     fail (task, error);
@@ -317,10 +323,11 @@ get_from_remote (GTask *task)
 
 void
 lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
-                                LodgeObtainFlags flags, const char *staging_dir,
-                                LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
-                                gpointer func_data, GCancellable *cancellable,
-                                GAsyncReadyCallback callback, gpointer user_data)
+                                LodgeObtainFlags flags, const LodgeImageFile *file,
+                                const char *staging_dir, LodgeImageProgressFunc progress,
+                                LodgeImageNoticeFunc notice, gpointer func_data,
+                                GCancellable *cancellable, GAsyncReadyCallback callback,
+                                gpointer user_data)
 {
   GTask *task = g_task_new (self, cancellable, callback, user_data);
   gboolean rebuild = (flags & LODGE_OBTAIN_REBUILD) != 0;
@@ -334,6 +341,8 @@ lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKin
   obtain->kind = kind;
   obtain->flags = flags;
   obtain->ref = g_strdup (ref);
+  obtain->sha256 = file != NULL ? g_strdup (file->sha256) : NULL;
+  obtain->description = file != NULL ? g_strdup (file->description) : NULL;
   obtain->progress = progress;
   obtain->notice = notice;
   obtain->func_data = func_data;
@@ -359,13 +368,21 @@ lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *result, GE
 }
 
 gboolean
+lodge_image_store_check_address (const char *ref, LodgeObtainFlags flags, GError **error)
+{
+  /* No alias has two slashes in a row. */
+  return strstr (ref, "://") == NULL
+         || lodge_remote_url_validate (ref, (flags & LODGE_OBTAIN_HTTP) != 0, "The address", error);
+}
+
+gboolean
 lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind)
 {
   const LodgeRemote *remote;
   const char *alias;
 
   if (lodge_remotes_is_url (ref))
-    return lodge_remote_url_validate (ref, FALSE, "The address", NULL);
+    return lodge_remote_url_validate (ref, TRUE, "The address", NULL);
   if (lodge_image_recipe_find (ref) != NULL)
     return TRUE;
   (void) lodge_remotes_split (self, ref, &remote, &alias, NULL);

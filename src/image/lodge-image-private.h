@@ -82,10 +82,6 @@ char *lodge_image_store_dir (LodgeImageStore *self, const char *fingerprint);
  */
 gboolean lodge_image_store_commit (LodgeImageStore *self, LodgeImage *image, GError **error);
 
-/** Gives an image one more alias, which others lose. */
-gboolean lodge_image_store_add_alias (LodgeImageStore *self, const char *fingerprint,
-                                      const char *alias, GError **error);
-
 /* ---- lodge-image-publish.c ---- */
 
 /**

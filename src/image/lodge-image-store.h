@@ -88,13 +88,29 @@ typedef enum
   LODGE_OBTAIN_NONE = 0,
   LODGE_OBTAIN_REBUILD = 1 << 0, /* even when it is cached */
   LODGE_OBTAIN_PRIVATE = 1 << 1, /* an address may be one of a private network */
+  LODGE_OBTAIN_HTTP = 1 << 2,    /* an address may begin with http:// */
 } LodgeObtainFlags;
+
+/** What is known of the file behind an address. */
+typedef struct
+{
+  const char *sha256;      /* (nullable): else VERIFICATION_FAILED */
+  const char *description; /* (nullable): instead of the image's own */
+} LodgeImageFile;
+
+/**
+ * lodge_image_store_check_address:
+ *
+ * Returns: whether @ref is no address, or one that may be asked.  INVALID_ARGUMENT.
+ */
+gboolean lodge_image_store_check_address (const char *ref, LodgeObtainFlags flags, GError **error);
 
 /**
  * lodge_image_store_obtain_async:
  * @staging_dir: an empty directory of the calling job, below `<state>/staging/`; what is left in
  *   it after a crash is removed by the job's recovery
  * @ref: alias, "remote:alias", fingerprint, or an https address
+ * @file: (nullable): copied; for an address only
  *
  * Finds @ref or gets it from its remote: `build:` by lodge-image-worker, others by lodge-fetch and
  * an import.  What the default remote cannot give is built when there is a recipe for it, with a
@@ -102,10 +118,11 @@ typedef enum
  * going.
  */
 void lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
-                                     LodgeObtainFlags flags, const char *staging_dir,
-                                     LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
-                                     gpointer func_data, GCancellable *cancellable,
-                                     GAsyncReadyCallback callback, gpointer user_data);
+                                     LodgeObtainFlags flags, const LodgeImageFile *file,
+                                     const char *staging_dir, LodgeImageProgressFunc progress,
+                                     LodgeImageNoticeFunc notice, gpointer func_data,
+                                     GCancellable *cancellable, GAsyncReadyCallback callback,
+                                     gpointer user_data);
 /** Returns: (transfer full): the fingerprint. */
 char *lodge_image_store_obtain_finish (LodgeImageStore *self, GAsyncResult *result, GError **error);
 
@@ -200,6 +217,10 @@ gboolean lodge_image_store_seed_finish (LodgeImageStore *self, GAsyncResult *res
 /** Replaces the aliases of an image.  Synchronous: documents only. */
 gboolean lodge_image_store_set_aliases (LodgeImageStore *self, const char *fingerprint,
                                         const char *const *aliases, GError **error);
+
+/** Gives an image one more alias, which others lose. */
+gboolean lodge_image_store_add_alias (LodgeImageStore *self, const char *fingerprint,
+                                      const char *alias, GError **error);
 
 /** Notes that an instance was made from it. */
 void lodge_image_store_touch (LodgeImageStore *self, const char *fingerprint);

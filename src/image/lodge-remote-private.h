@@ -136,12 +136,13 @@ void lodge_image_build_join (LodgeImageStore *self, const LodgeImageRecipe *reci
 /**
  * lodge_image_download_join:
  * @entry: (nullable): what to get from a server; NULL: the one file that @remote's address is
+ * @file: of the one file
  * @alias: (nullable): for the image
  * @source: where it is from
  */
 void lodge_image_download_join (LodgeImageStore *self, const LodgeRemote *remote,
-                                const LodgeCatalogEntry *entry, const char *alias,
-                                const char *source, LodgeImageProgressFunc progress,
+                                const LodgeCatalogEntry *entry, const LodgeImageFile *file,
+                                const char *alias, const char *source, LodgeImageProgressFunc progress,
                                 LodgeImageNoticeFunc notice, gpointer func_data, GTask *task);
 /** Drops partial downloads that nobody came back for. */
 void lodge_image_download_clean (LodgeImageStore *self);

@@ -346,8 +346,41 @@ class Remotes(ServerTest):
         # Of an address nobody has said whom to trust.
         self.assertFails("VerificationFailed", self.fetch, self.server.url + base + "/rootfs.tar.xz")
         for url in ("http://localhost/x", "https://u:p@localhost/x", "https://", "https://x y"):
-            self.assertFails("NotFound", self.pull, url)
+            self.assertFails("InvalidArgument", self.pull, url)
         self.client.call(ROOT, "Remotes", "Remove", variant("(sa{sv})", ("files", {})))
+
+    def test_n05_addresses_are_https_unless_root_says_otherwise(self):
+        plain = webserver.Server(self.web, tls=False).start()
+        base = f"/images/testix/1/amd64/{streams.SERIAL}/"
+        url = plain.url + base + "rootfs.tar.xz"
+        with open(self.web + "/www" + base + "rootfs.tar.xz", "rb") as file:
+            good = streams.sha256(file.read())
+        try:
+            for other in ("file:///etc/shadow", "dict://localhost/x", "smb://localhost/x", url):
+                self.assertFails("InvalidArgument", self.pull, other, says="address")
+            self.assertFails("VerificationFailed", self.fetch, url, allow_http=True,
+                             sha256="0" * 64)
+            self.assertEqual(self.downloads(), [])
+            self.assertEqual(self.images_called("mine/http"), [])
+            self.fetch(url, allow_http=True, sha256=good, description="Mine",
+                       aliases=variant("as", ["mine/http", "mine/again"]))
+            rows = self.images_called("mine/http")
+            self.assertEqual([(row["description"], row["source"]) for row in rows],
+                             [("Mine", url)])
+            self.assertEqual(self.images_called("mine/again"), rows)
+        finally:
+            plain.shutdown()
+
+    def images_called(self, alias):
+        return [row for row in self.images() if alias in row["aliases"]]
+
+    def test_n11_what_a_checksum_is(self):
+        url = "https://localhost:1/x"
+        for value in ("", "../x", "a" * 63, "A" * 64, "%" * 64, "a" * 10240):
+            self.assertFails("InvalidArgument", self.pull, url, sha256=value)
+        self.assertFails("InvalidArgument", self.pull, "lab:testix/1", sha256="a" * 64)
+        self.assertFails("InvalidArgument", self.pull, "lab:testix/1", allow_http=True)
+        self.assertFails("InvalidName", self.pull, url, aliases=variant("as", ["../x"]))
 
     def test_a_signed_index(self):
         home = self.web + "/gnupg"

@@ -205,7 +205,7 @@ obtain (Fixture *f, Call *call, const char *ref, LodgeKind kind, gboolean rebuil
         GCancellable *cancellable)
 {
   call->fixture = f;
-  lodge_image_store_obtain_async (f->images, ref, kind, rebuild, f->dir, on_progress, on_notice, f,
+  lodge_image_store_obtain_async (f->images, ref, kind, rebuild, NULL, f->dir, on_progress, on_notice, f,
                                   cancellable, on_done, call);
 }
 
