@@ -279,7 +279,7 @@ class Remotes(ServerTest):
         wait_until(lambda: self.staging() == [], what="clean staging")
         self.resumed(path)
 
-    def test_a_lying_server(self):
+    def test_n01_a_lying_server(self):
         base = "/images/testix/1/amd64/" + streams.SERIAL
         with open(self.web + "/www" + base + "/rootfs.tar.xz", "r+b") as file:
             good = file.read()
@@ -304,7 +304,7 @@ class Remotes(ServerTest):
         self.fetch("mirrored:testix/1")
         self.client.call(ROOT, "Remotes", "Remove", variant("(sa{sv})", ("mirrored", {})))
 
-    def test_an_older_list_is_refused(self):
+    def test_n16_an_older_list_is_refused(self):
         self.refresh("lab")
         self.tree.fields["updated"] = "Thu, 09 Jan 2025 07:50:31 +0000"
         self.tree.publish()
@@ -319,7 +319,7 @@ class Remotes(ServerTest):
             self.tree.publish()
         self.refresh("lab")
 
-    def test_a_private_server_must_be_meant(self):
+    def test_n06_a_private_server_must_be_meant(self):
         self.add_remote(self.client, "closed", private=False)
         message = self.assertFails("Download", self.browse, "closed", says="private network")
         self.assertIn("--private", message)
@@ -382,7 +382,7 @@ class Remotes(ServerTest):
         self.assertFails("InvalidArgument", self.pull, "lab:testix/1", allow_http=True)
         self.assertFails("InvalidName", self.pull, url, aliases=variant("as", ["../x"]))
 
-    def test_a_signed_index(self):
+    def test_n15_a_signed_index(self):
         home = self.web + "/gnupg"
         os.mkdir(home, 0o700)
 

@@ -96,13 +96,13 @@ def a_file_is_fetched_and_hashed():
 
 
 @case
-def a_wrong_hash_leaves_nothing():
+def n01_a_wrong_hash_leaves_nothing():
     refused(get("/file", sha256="0" * 64), "VerificationFailed", "hash")
     assert content() == b""
 
 
 @case
-def a_short_body_is_resumed_at_once():
+def n02_a_short_body_is_resumed_at_once():
     SERVER.set_manners({"/file": {"stop": 1 << 20}})
     accepted(get("/file", sha256=SHA256, size=len(DATA)))
     assert content() == DATA
@@ -135,7 +135,7 @@ def without_hash_a_validator_vouches():
 
 
 @case
-def without_hash_and_validator_it_begins_anew():
+def n02_without_hash_and_validator_it_begins_anew():
     SERVER.set_manners({"/file": {"no-etag": True}})
     with open(OUTPUT, "wb") as file:
         file.write(b"x" * 100)
@@ -145,7 +145,7 @@ def without_hash_and_validator_it_begins_anew():
 
 
 @case
-def another_file_meanwhile_begins_anew():
+def n03_another_file_meanwhile_begins_anew():
     with open(OUTPUT, "wb") as file:
         file.write(b"x" * 100)
     with open(VALIDATOR, "w", encoding="ascii") as file:
@@ -155,7 +155,7 @@ def another_file_meanwhile_begins_anew():
 
 
 @case
-def a_whole_answer_to_a_range_begins_anew():
+def n03_a_whole_answer_to_a_range_begins_anew():
     SERVER.set_manners({"/file": {"no-ranges": True}})
     with open(OUTPUT, "wb") as file:
         file.write(DATA[:777])
@@ -164,7 +164,7 @@ def a_whole_answer_to_a_range_begins_anew():
 
 
 @case
-def a_wrong_range_begins_anew():
+def n03_a_wrong_range_begins_anew():
     SERVER.set_manners({"/file": {"wrong-range": True}})
     with open(OUTPUT, "wb") as file:
         file.write(DATA[:777])
@@ -227,7 +227,7 @@ def too_large_is_refused_before_and_while():
 
 
 @case
-def an_unasked_encoding_is_refused():
+def n21_an_unasked_encoding_is_refused():
     SERVER.set_manners({"/bomb": {"header": ["Content-Encoding", "gzip"]}})
     refused(get("/bomb"), "Download", "status")
     assert content() == b""
@@ -243,7 +243,7 @@ def redirects_are_followed_a_little():
 
 
 @case
-def redirects_to_other_schemes_are_refused():
+def n04_redirects_to_other_schemes_are_refused():
     for target in ("file:///etc/shadow", "gopher://localhost/", "http://localhost/file", "ftp://x/y"):
         SERVER.set_manners({"/a": {"redirect": target}})
         text = refused(get("/a"), "Download")
@@ -251,7 +251,7 @@ def redirects_to_other_schemes_are_refused():
 
 
 @case
-def other_schemes_are_refused():
+def n05_other_schemes_are_refused():
     for url in ("file:///etc/shadow", "dict://localhost/", "smb://localhost/x", "http://localhost/x",
                 "scp://localhost/x", "ldap://localhost/"):
         refused(get(url), "Download")
@@ -259,7 +259,7 @@ def other_schemes_are_refused():
 
 
 @case
-def http_only_when_allowed():
+def n05_http_only_when_allowed():
     plain = webserver.Server(WORK, tls=False).start()
     refused(get(plain.url + "/file"), "Download", "scheme")
     accepted(get(plain.url + "/file", allow_http=1))
@@ -269,7 +269,7 @@ def http_only_when_allowed():
 
 
 @case
-def private_addresses_are_refused():
+def n06_private_addresses_are_refused():
     for host in ("127.0.0.1", "localhost", "10.0.0.1", "192.168.1.1", "172.16.0.1", "169.254.169.254",
                  "100.64.0.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]",
                  "[fe80::1]", "[fd00::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::1]", "[::]",
@@ -282,7 +282,7 @@ def private_addresses_are_refused():
 
 
 @case
-def behind_a_proxy_written_addresses_are_refused():
+def n06_behind_a_proxy_written_addresses_are_refused():
     proxy = f"http://127.0.0.1:{SERVER.server_port}"
     refused(get("https://169.254.169.254/", private=False, proxy=proxy), "Download", "private")
     refused(get("https://[::1]/", private=False, proxy=proxy), "Download", "private")
@@ -295,7 +295,7 @@ def unknown_authorities_are_refused():
 
 
 @case
-def the_environment_decides_nothing():
+def n20_the_environment_decides_nothing():
     env = {"https_proxy": "http://127.0.0.1:1", "ALL_PROXY": "http://127.0.0.1:1",
            "no_proxy": "", "SSL_CERT_FILE": "/dev/null", "CURL_CA_BUNDLE": "/dev/null",
            "OPENSSL_CONF": "/dev/null/x", "SSLKEYLOGFILE": WORK + "/keys"}
@@ -305,7 +305,7 @@ def the_environment_decides_nothing():
 
 
 @case
-def headers_choose_no_names():
+def n10_headers_choose_no_names():
     SERVER.set_manners({"/file": {"header": ["Content-Disposition",
                                              'attachment; filename="../../etc/cron.d/x"']}})
     before = sorted(os.listdir(WORK))
@@ -417,7 +417,7 @@ def an_index_of_ubuntu():
 
 
 @case
-def hostile_indexes():
+def n12_hostile_indexes():
     for path in ("/etc/passwd", "../x", "streams/../../x", "https://evil/x", "x?y", "x\ny", "x y",
                  "a" * 600, "", None, 7, [], "%2e%2e/x", "a//b", ".hidden", "x#y", "x\\y"):
         document = json.loads(json.dumps(GOOD_INDEX))
@@ -470,7 +470,7 @@ def the_newest_complete_version_counts():
 
 
 @case
-def bad_products_are_left_out():
+def n11_n13_bad_products_are_left_out():
     good = product()
     bad = [None, [], "x", {}, product(aliases=""), product(aliases="../x,-y,a b"), product(arch="a/../b"),
            product(arch=None), product(versions=[]), product(versions={"20260608": None}),
@@ -503,7 +503,7 @@ def texts_cannot_break_a_line():
 
 
 @case
-def hostile_products():
+def n12_n13_hostile_products():
     for document in (b"", b"[]", b'{"products": []}', b'{"products": null}', b"{}", b"[" * 200000,
                      b'{"products":' * 50000, b'{"products": {"a": NaN}}'):
         refused(products(document), "Download")
@@ -522,7 +522,7 @@ def gpg(*words, data=None):
 
 
 @case
-def signatures():
+def n15_signatures():
     os.mkdir(WORK + "/gnupg", 0o700)
     for name in ("good", "other"):
         gpg("--passphrase", "", "--quick-generate-key", name, "ed25519", "sign", "never")
