@@ -248,10 +248,14 @@ lodge_catalog_of_recipes (void)
   for (guint i = 0; (recipe = lodge_image_recipe_nth (i)) != NULL; i++)
     for (int kind = LODGE_KIND_CONTAINER; kind <= LODGE_KIND_VM; kind++)
       {
-        LodgeCatalogEntry *entry = g_new0 (LodgeCatalogEntry, 1);
+        gboolean is_foreign = lodge_image_recipe_is_foreign (recipe);
 
+        /* Those that name this host's are the same again; and a foreign disk cannot be made. */
+        if (is_foreign ? kind == LODGE_KIND_VM : recipe->machine != NULL)
+          continue;
+        LodgeCatalogEntry *entry = g_new0 (LodgeCatalogEntry, 1);
         entry->kind = (LodgeKind) kind;
-        entry->machine = g_strdup (lodge_image_host_machine ());
+        entry->machine = g_strdup (is_foreign ? recipe->machine : lodge_image_host_machine ());
         entry->aliases = g_strdupv ((char **) recipe->aliases);
         entry->serial = g_strdup ("");
         entry->fingerprint = g_strdup ("");
@@ -259,7 +263,7 @@ lodge_catalog_of_recipes (void)
         entry->os = g_strdup (recipe->distribution);
         entry->release = g_strdup (recipe->suite);
         entry->title = g_strdup (recipe->suite);
-        entry->variant = g_strdup ("");
+        entry->variant = g_strdup (recipe->variant != NULL ? recipe->variant : "");
         g_ptr_array_add (catalog, entry);
       }
   g_ptr_array_sort (catalog, compare_entries);

@@ -59,6 +59,7 @@ describe (const Build *build, GError **error)
   if (image == NULL)
     return NULL;
   lodge_image_set_string (&image->source, source);
+  lodge_image_set_string (&image->architecture, lodge_image_recipe_architecture (build->recipe));
   g_strfreev (image->aliases);
   image->aliases = g_strdupv ((char **) build->recipe->aliases);
   return image;
@@ -110,7 +111,9 @@ make_helper (LodgeImageWork *work, GError **error)
   if (build->recipe->variant != NULL)
     lodge_helper_add (build->helper, "variant", build->recipe->variant);
   lodge_helper_add (build->helper, "kind", lodge_kind_nick (build->kind));
-  lodge_helper_add (build->helper, "arch", lodge_image_host_machine ());
+  lodge_helper_add (build->helper, "arch",
+                    build->recipe->machine != NULL ? build->recipe->machine
+                                                   : lodge_image_host_machine ());
   lodge_image_work_watch (work, build->helper);
   return TRUE;
 }
@@ -137,7 +140,14 @@ lodge_image_build_join (LodgeImageStore *self, const LodgeImageRecipe *recipe, L
       return;
     }
   lodge_image_work_join (work, task, progress, notice, func_data);
-  if (make_helper (work, &error))
+  if (kind == LODGE_KIND_VM && lodge_image_recipe_is_foreign (recipe))
+    {
+      g_set_error (&error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
+                   "An image of a virtual machine can be built for %s only, not for %s",
+                   lodge_image_host_machine (), recipe->machine);
+      fail (work, error);
+    }
+  else if (make_helper (work, &error))
     lodge_helper_run_async (((Build *) work->data)->helper, work->cancellable, on_built, work);
   else
     fail (work, error);

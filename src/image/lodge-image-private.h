@@ -49,7 +49,8 @@ typedef struct
 {
   const char *distribution;
   const char *suite;
-  const char *variant;    /* NULL: the ordinary one; "cloud": with cloud-init */
+  const char *variant;    /* NULL: the ordinary one; "cloud": with cloud-init; "minimal" */
+  const char *machine;    /* dpkg's architecture; NULL: this host's */
   const char *aliases[3]; /* NULL-ended; the first is the name of the recipe */
 } LodgeImageRecipe;
 
@@ -59,7 +60,11 @@ const LodgeImageRecipe *lodge_image_recipe_find (const char *ref);
 const char *lodge_image_recipe_strip (const char *ref);
 /** Recipe number @index, or NULL.  Static. */
 const LodgeImageRecipe *lodge_image_recipe_nth (guint index);
-/** Adds the aliases of all recipes (static strings). */
+/** Whether it is for another architecture than this host's. */
+gboolean lodge_image_recipe_is_foreign (const LodgeImageRecipe *recipe);
+/** Of what it makes, as libvirt has it.  Static. */
+const char *lodge_image_recipe_architecture (const LodgeImageRecipe *recipe);
+/** Adds the aliases of all recipes for this host (static strings). */
 void lodge_image_recipe_add_names (GPtrArray *names);
 /** This host's architecture as dpkg has it; libvirt's name when dpkg's is not known. */
 const char *lodge_image_host_machine (void);

@@ -6,11 +6,29 @@
 
 #define BUILD_PREFIX "build:"
 
+/* The names that other servers of images use: release, variant, architecture. */
+#define RECIPE(distribution, suite, release, variant, machine, tail)                               \
+  {                                                                                                \
+    distribution, suite, variant, machine,                                                         \
+    {                                                                                              \
+      release tail, distribution "/" suite tail                                                    \
+    }                                                                                              \
+  }
+#define VARIANTS(distribution, suite, release, machine, tail)                                      \
+  RECIPE (distribution, suite, release, NULL, machine, tail),                                      \
+      RECIPE (distribution, suite, release, "cloud", machine, "/cloud" tail),                      \
+      RECIPE (distribution, suite, release, "minimal", machine, "/minimal" tail)
+#define RELEASE(distribution, suite, release)                                                      \
+  VARIANTS (distribution, suite, release, NULL, ""),                                               \
+      VARIANTS (distribution, suite, release, "amd64", "/amd64"),                                  \
+      VARIANTS (distribution, suite, release, "arm64", "/arm64"),                                  \
+      VARIANTS (distribution, suite, release, "ppc64el", "/ppc64el"),                              \
+      VARIANTS (distribution, suite, release, "riscv64", "/riscv64"),                              \
+      VARIANTS (distribution, suite, release, "s390x", "/s390x")
+
 static const LodgeImageRecipe recipes[] = {
-  { "debian", "bookworm", NULL, { "debian/12", "debian/bookworm" } },
-  { "debian", "bookworm", "cloud", { "debian/12/cloud", "debian/bookworm/cloud" } },
-  { "debian", "trixie", NULL, { "debian/13", "debian/trixie" } },
-  { "debian", "trixie", "cloud", { "debian/13/cloud", "debian/trixie/cloud" } },
+  RELEASE ("debian", "bookworm", "debian/12"),
+  RELEASE ("debian", "trixie", "debian/13"),
 };
 
 /* uname(2), which is also what libvirt says, and dpkg. */
@@ -50,8 +68,18 @@ void
 lodge_image_recipe_add_names (GPtrArray *names)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (recipes); i++)
-    for (const char *const *alias = recipes[i].aliases; *alias != NULL; alias++)
+    for (const char *const *alias = recipes[i].aliases;
+         recipes[i].machine == NULL && *alias != NULL; alias++)
       g_ptr_array_add (names, (gpointer) *alias);
+}
+
+const char *
+lodge_image_recipe_architecture (const LodgeImageRecipe *recipe)
+{
+  for (gsize i = 0; recipe->machine != NULL && i < G_N_ELEMENTS (machines); i++)
+    if (strcmp (machines[i].machine, recipe->machine) == 0)
+      return machines[i].architecture;
+  return lodge_image_host_architecture ();
 }
 
 static gsize
@@ -64,6 +92,12 @@ find_host (void)
     while (i < G_N_ELEMENTS (machines) && strcmp (machines[i].architecture, host.machine) != 0)
       i++;
   return i < G_N_ELEMENTS (machines) ? i : 0;
+}
+
+gboolean
+lodge_image_recipe_is_foreign (const LodgeImageRecipe *recipe)
+{
+  return recipe->machine != NULL && strcmp (recipe->machine, lodge_image_host_machine ()) != 0;
 }
 
 const char *

@@ -192,8 +192,18 @@ class Remotes(ServerTest):
         self.assertLessEqual(len(self.server.requests()), 2)
         self.refresh("lab")
         self.assertEqual([line.split()[-1] for line in self.server.requests()], ["304", "304"])
-        self.assertIn(("build:debian/12", "vm"), [(row["name"], row["kind"])
-                                                  for row in self.browse("build")])
+        recipes = {(row["name"], row["kind"]): row for row in self.browse("build")}
+        self.assertIn(("build:debian/12", "vm"), recipes)
+        self.assertIn(("build:debian/12/minimal", "vm"), recipes)
+
+    def test_builds_for_other_architectures(self):
+        """They are named like those of other servers; a disk is only made for this host's."""
+        foreign = "arm64" if os.uname().machine == "x86_64" else "amd64"
+        rows = self.browse("build", architecture=foreign)
+        self.assertIn("build:debian/12/" + foreign, [row["name"] for row in rows])
+        self.assertEqual({row["kind"] for row in rows}, {"container"})
+        self.assertFails("NotSupported", self.fetch, "build:debian/12/" + foreign, kind="vm",
+                         says="not for " + foreign)
 
     def test_what_both_kinds_share_is_an_alias(self):
         container = self.fetch("lab:testix/1")

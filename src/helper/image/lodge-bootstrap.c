@@ -42,6 +42,8 @@ static const struct
   const char *format; /* with the mirror's host */
 } CAUSES[] = {
   { "No space left on device", "NoSpace", "There is no space left to build the image" },
+  { "nor via qemu user emulation", "NotSupported",
+    "This host cannot run programs of that architecture.  Install qemu-user-static" },
   { "NO_PUBKEY", "VerificationFailed", "The mirror %s is not signed by a known key" },
   { "BADSIG", "VerificationFailed", "The mirror %s has a bad signature" },
   { "signatures were invalid", "VerificationFailed", "The mirror %s has a bad signature" },
@@ -281,7 +283,7 @@ make_argv (const LodgeBootstrap *bootstrap, char **sources)
 {
   g_autoptr (GPtrArray) argv = g_ptr_array_new_with_free_func (g_free);
   g_autofree char *packages = lodge_recipe_packages (bootstrap->recipe, bootstrap->is_vm,
-                                                     bootstrap->cloud, bootstrap->machine);
+                                                     bootstrap->variant, bootstrap->machine);
   g_auto (GStrv) options = lodge_mirror_options ();
 
   add (argv, "mmdebstrap");

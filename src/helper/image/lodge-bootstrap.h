@@ -10,7 +10,7 @@ typedef struct
 {
   const LodgeRecipe *recipe;
   bool is_vm;
-  bool cloud;            /* with cloud-init */
+  const char *variant;   /* nullable: of the recipe */
   const char *machine;   /* dpkg's name */
   const char *mirror;    /* nullable */
   const char *early_dir; /* nullable: a tree that is there before packages are configured */

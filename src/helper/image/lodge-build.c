@@ -35,7 +35,7 @@ typedef struct
 {
   const LodgeRecipe *recipe;
   bool is_vm;
-  bool cloud;
+  const char *variant; /* NULL: the ordinary one */
   const char *machine;
   const char *mirror;
   uint64_t disk_size;
@@ -56,7 +56,7 @@ bootstrap (const Build *build, LodgeFail *fail)
   const LodgeBootstrap spec = {
     .recipe = build->recipe,
     .is_vm = build->is_vm,
-    .cloud = build->cloud,
+    .variant = build->variant,
     .machine = build->machine,
     .mirror = build->mirror,
     .early_dir = build->is_vm ? EARLY_DIR : NULL,
@@ -88,17 +88,18 @@ report_results (const Build *build, const char *fingerprint, uint64_t bytes)
   lodge_status_result ("fingerprint", "%s", fingerprint);
   lodge_status_result ("size", "%" G_GUINT64_FORMAT, bytes);
   lodge_status_result ("virtual-size", "%" G_GUINT64_FORMAT, build->is_vm ? build->disk_size : 0);
-  lodge_status_result ("description", "%s", build->recipe->title);
+  lodge_status_result ("description", "%s%s%s", build->recipe->title,
+                       build->variant != NULL ? " " : "",
+                       build->variant != NULL ? build->variant : "");
   lodge_status_result ("property.os", "%s", build->recipe->distribution);
   lodge_status_result ("property.release", "%s", build->recipe->release);
   lodge_status_result ("property.suite", "%s", build->recipe->suite);
   lodge_status_result ("property.os-id", "%s", build->recipe->os_id);
   lodge_status_result ("property.init", "systemd");
-  if (build->cloud)
-    {
-      lodge_status_result ("property.variant", "cloud");
-      lodge_status_result ("property.cloud-init", "yes");
-    }
+  if (build->variant != NULL)
+    lodge_status_result ("property.variant", "%s", build->variant);
+  if (g_strcmp0 (build->variant, "cloud") == 0)
+    lodge_status_result ("property.cloud-init", "yes");
 }
 
 static bool
@@ -181,7 +182,10 @@ read_request (const LodgeRequest *request, Build *build, LodgeFail *fail)
     return lodge_fail (fail, "NotFound", "There is no recipe for %s %s",
                        distribution != NULL ? distribution : "?", suite != NULL ? suite : "?");
   build->is_vm = kind != NULL && strcmp (kind, "vm") == 0;
-  build->cloud = g_strcmp0 (lodge_request_get (request, "variant"), "cloud") == 0;
+  build->variant = lodge_request_get (request, "variant");
+  if (!lodge_recipe_has_variant (build->variant))
+    return lodge_fail (fail, "NotFound", "There is no variant “%s” of %s %s", build->variant,
+                       distribution, suite);
   build->machine = lodge_request_get (request, "arch");
   build->mirror = lodge_request_get (request, "mirror");
   if (build->machine == NULL || !is_word (build->machine, "")

@@ -7,7 +7,7 @@
  * lodge_build_run: the operation "build"
  *
  *   distribution= suite= kind=container|vm
- *   variant=        optional: cloud, with cloud-init
+ *   variant=        optional: cloud, with cloud-init, or minimal
  *   arch=           dpkg's name
  *   fd.staging      an empty directory; gets rootfs/ or disk.qcow2
  *   mirror=         optional: URI of the main archive

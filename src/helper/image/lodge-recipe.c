@@ -22,6 +22,19 @@ static const LodgeArchive ARCHIVES[] = {
 #define VM "udev,kmod,fdisk,e2fsprogs,initramfs-tools,zstd,qemu-guest-agent"
 /* sudo, because cloud-init's first user is to be an administrator; and a server to log in to. */
 #define CLOUD "cloud-init,sudo,openssh-server"
+/* An init, a network and what apt needs: the instance is as good as any, only nothing is at hand.
+ */
+#define MINIMAL "systemd,systemd-sysv,dbus,iproute2,netbase,ca-certificates"
+
+static const struct
+{
+  const char *variant; /* NULL: the ordinary one */
+  const char *packages;
+} VARIANTS[] = {
+  { NULL, COMMON },
+  { "cloud", COMMON "," CLOUD },
+  { "minimal", MINIMAL },
+};
 
 static const struct
 {
@@ -48,15 +61,28 @@ lodge_recipe_archives (const LodgeRecipe *recipe)
   return ARCHIVES;
 }
 
-char *
-lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, bool cloud, const char *machine)
+bool
+lodge_recipe_has_variant (const char *variant)
 {
-  const char *more = cloud ? "," CLOUD : "";
+  for (gsize i = 0; i < G_N_ELEMENTS (VARIANTS); i++)
+    if (g_strcmp0 (VARIANTS[i].variant, variant) == 0)
+      return true;
+  return false;
+}
 
+char *
+lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, const char *variant,
+                       const char *machine)
+{
+  const char *packages = COMMON;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (VARIANTS); i++)
+    if (g_strcmp0 (VARIANTS[i].variant, variant) == 0)
+      packages = VARIANTS[i].packages;
   if (!is_vm)
-    return g_strconcat (COMMON, more, NULL);
+    return g_strdup (packages);
   for (gsize i = 0; i < G_N_ELEMENTS (KERNELS); i++)
     if (strcmp (KERNELS[i].machine, machine) == 0)
-      return g_strconcat (COMMON "," VM, more, ",", KERNELS[i].kernel, NULL);
-  return g_strconcat (COMMON "," VM, more, ",linux-image-", machine, NULL);
+      return g_strconcat (packages, "," VM ",", KERNELS[i].kernel, NULL);
+  return g_strconcat (packages, "," VM ",linux-image-", machine, NULL);
 }

@@ -31,14 +31,17 @@ const LodgeRecipe *lodge_recipe_find (const char *distribution, const char *suit
 /** The archives of Debian, in the order of sources.list; ended by a NULL label.  Static. */
 const LodgeArchive *lodge_recipe_archives (const LodgeRecipe *recipe);
 
+/** Whether there is such a variant of each recipe; NULL is the ordinary one. */
+bool lodge_recipe_has_variant (const char *variant);
+
 /**
  * lodge_recipe_packages:
- * @cloud: with cloud-init
+ * @variant: (nullable): one of lodge_recipe_has_variant()
  * @machine: dpkg's name of the architecture
  *
  * Returns: (transfer full): with ',' between them.
  */
-char *lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, bool cloud,
+char *lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, const char *variant,
                              const char *machine);
 
 G_END_DECLS

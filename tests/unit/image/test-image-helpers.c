@@ -265,14 +265,24 @@ static void
 test_recipes (void)
 {
   const LodgeRecipe *recipe = lodge_recipe_find ("debian", "bookworm");
-  g_autofree char *container = lodge_recipe_packages (recipe, false, false, "amd64");
-  g_autofree char *vm = lodge_recipe_packages (recipe, true, false, "amd64");
+  g_autofree char *container = lodge_recipe_packages (recipe, false, NULL, "amd64");
+  g_autofree char *vm = lodge_recipe_packages (recipe, true, NULL, "amd64");
 
   g_assert_cmpstr (recipe->release, ==, "12");
   g_assert_null (lodge_recipe_find ("debian", "../bookworm"));
   g_assert_null (strstr (container, "linux-image"));
   g_assert_nonnull (strstr (vm, "linux-image-cloud-amd64"));
   g_assert_nonnull (strstr (vm, "qemu-guest-agent"));
+
+  g_autofree char *cloud = lodge_recipe_packages (recipe, false, "cloud", "amd64");
+  g_autofree char *minimal = lodge_recipe_packages (recipe, false, "minimal", "amd64");
+  g_assert_true (g_str_has_prefix (cloud, container));
+  g_assert_nonnull (strstr (cloud, "cloud-init"));
+  g_assert_nonnull (strstr (minimal, "systemd"));
+  g_assert_cmpuint (strlen (minimal), <, strlen (container));
+  g_assert_true (lodge_recipe_has_variant (NULL));
+  g_assert_true (lodge_recipe_has_variant ("minimal"));
+  g_assert_false (lodge_recipe_has_variant ("huge"));
 }
 
 static void
