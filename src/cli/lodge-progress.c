@@ -96,5 +96,12 @@ lodge_progress_amount (double fraction, guint64 done, guint64 total, guint64 rat
       g_autofree char *rate_text = lodge_format_size (rate);
       g_string_append_printf (out, "%s%s/s", out->len > 0 ? ", " : "", rate_text);
     }
+  if (rate > 0 && total > done)
+    {
+      /* Rounded up: what is not over yet has a second left. */
+      g_autofree char *left = lodge_format_duration ((total - done + rate - 1) / rate);
+      /* TRANSLATORS: "12MiB of 200MiB, 30MiB/s, 7s left" */
+      g_string_append_printf (out, _ (", %s left"), left);
+    }
   return g_string_free (g_steal_pointer (&out), FALSE);
 }

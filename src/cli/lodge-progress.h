@@ -21,7 +21,7 @@ void lodge_progress_draw (LodgeProgress *self, const char *text);
 /** Removes the line, so that something else can be printed. */
 void lodge_progress_clear (LodgeProgress *self);
 
-/** "45 %, 12MiB of 200MiB, 30MiB/s"; what is not known is left out.  (transfer full) */
+/** "45 %, 12MiB of 200MiB, 30MiB/s, 7s left"; what is not known is left out.  (transfer full) */
 char *lodge_progress_amount (double fraction, guint64 done, guint64 total, guint64 rate);
 
 G_END_DECLS

@@ -7,6 +7,7 @@
 #include "lodge-file-remote.h"
 #include "lodge-keys.h"
 #include "lodge-output.h"
+#include "lodge-progress.h"
 #include "lodge-words.h"
 
 /* The table is data: what would be a typing error in code is found here. */
@@ -241,6 +242,33 @@ test_addresses (void)
   g_assert_true (lodge_file_name_check ("..a", NULL));
 }
 
+/* What is not known is left out, and what is not over yet has a second left. */
+static void
+test_progress_amount (void)
+{
+  static const struct
+  {
+    double fraction;
+    guint64 done, total, rate;
+    const char *text;
+  } rows[] = {
+    { -1, 0, 0, 0, "" },
+    { 0.5, 0, 0, 0, "50 %" },
+    { -1, 1 << 20, 0, 1 << 20, "1MiB, 1MiB/s" },
+    { 0.25, 1 << 20, 4 << 20, 1 << 20, "25 %, 1MiB of 4MiB, 1MiB/s, 3s left" },
+    { -1, 1, 2, 1 << 20, "1B of 2B, 1MiB/s, 1s left" },
+    { 1, 1 << 20, 1 << 20, 1 << 20, "100 %, 1MiB of 1MiB, 1MiB/s" },
+    { -1, 1 << 20, 1 << 30, 1 << 20, "1MiB of 1GiB, 1MiB/s, 17m 3s left" },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *text
+          = lodge_progress_amount (rows[i].fraction, rows[i].done, rows[i].total, rows[i].rate);
+      g_assert_cmpstr (text, ==, rows[i].text);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -254,5 +282,6 @@ main (int argc, char **argv)
   g_test_add_func ("/cli/data", test_data);
   g_test_add_func ("/cli/json-reader", test_json_reader);
   g_test_add_func ("/cli/addresses", test_addresses);
+  g_test_add_func ("/cli/progress-amount", test_progress_amount);
   return g_test_run ();
 }
