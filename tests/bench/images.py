@@ -12,6 +12,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -33,9 +34,22 @@ for _kind, _file, _tool, _goal in (("tar", "tar.zst", "tar -x", 1.3),
     ROWS["image_%s_import" % _kind] = ("  lodge image import, whole command", None)
     ROWS["image_%s_synced" % _kind] = ("  %s, and a sync" % _tool, None)
 ROWS["image_qcow2_sha256"] = ("  SHA-256 of the qcow2, by OpenSSL", None)
+ROWS["image_big_pss"] = ("lodged PSS at most, importing 2 GiB", 12)
+ROWS["image_big_grown"] = ("  grown by that", None)
 ROWS["image_create"] = ("import of the tar.zst, create of an instance", None)
 ROWS["image_lxd_import"] = ("  lxc image import of it (packed as it is)", None)
 ROWS["image_lxd_create"] = ("  lxc image import and lxc init", None)
+
+
+class Mostly:
+    """A stream in which eight KiB of each MiB are random, so that little of it is written."""
+
+    def __init__(self):
+        self.at = 0
+
+    def read(self, size):
+        self.at += size
+        return os.urandom(size) if self.at % MIB < size else bytes(size)
 
 
 class Images:
@@ -133,6 +147,29 @@ class Images:
         keep("image_create", (time.perf_counter() - began) * 1e3)
         self.bench.must("delete", "--force", INSTANCE)
 
+    def big(self):
+        """The memory of lodged, ten times a second, while it imports 2 GiB."""
+        self.clean()
+        source = self.path("big.tar.zst")
+        with open(source, "wb") as output, subprocess.Popen(
+                ["zstd", "-q", "-1"], stdin=subprocess.PIPE, stdout=output) as packer:
+            with tarfile.open(fileobj=packer.stdin, mode="w|", copybufsize=8192) as archive:
+                for name, kind, size in (("bin", tarfile.DIRTYPE, 0),
+                                         ("big", tarfile.REGTYPE, 2048 * MIB)):
+                    info = tarfile.TarInfo(name)
+                    info.type, info.size, info.mode = kind, size, 0o755
+                    archive.addfile(info, Mostly() if size else None)
+        found = [self.bench.pss()]
+        pid = self.bench.spawn("image", "import", "-q", source, ALIAS)
+        while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            found.append(self.bench.pss())
+            time.sleep(0.1)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+            sys.exit("bench: 2 GiB cannot be imported")
+        self.bench.add("image_big_pss", max(found), "MiB")
+        self.bench.add("image_big_grown", max(found) - found[0], "MiB")
+        os.unlink(source)
+
     def lxd(self, client, source, keep):
         began = time.perf_counter()
         call(client, "image", "import", source, "--alias", ALIAS)
@@ -202,9 +239,10 @@ def suite_image(bench):
                                                squashfs], keep, True)
             # The look into the disk takes seconds where there is no KVM.
             images.pair("qcow2", qcow2, ["qemu-img", "convert", "-O", "qcow2", qcow2, "{}/disk"],
-                        keep, number in (1, 2))
+                        keep, number == 1)
             keep("image_qcow2_sha256", checksum(qcow2))
             images.create(tar, keep)
             if client:
                 images.lxd(client, tar, keep)
+        images.big()
         images.clean()
