@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lodge-launch-access.h"
 #include "lodge-cmd.h"
 #include "lodge-i18n.h"
 #include "lodge-job-wait.h"
@@ -70,6 +71,8 @@ build_request (const LodgeArgs *args, gboolean start, GError **error)
                            _ ("The name of an image must be text."));
       return NULL;
     }
+  if (!lodge_access_add (args, &options, error))
+    return NULL;
   g_variant_dict_insert (&source, "image", "s", image);
   g_variant_dict_insert (&settings, "kind", "s", lodge_args_flag (args, "vm") ? "vm" : "container");
   if (start)

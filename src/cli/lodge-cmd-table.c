@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The rows.  Each command's options and arguments stand right before the table. */
+#include "lodge-launch-access.h"
 #include "lodge-cmd.h"
 #include "lodge-i18n.h"
 
@@ -55,12 +56,14 @@ static const LodgeOptionSpec launch_options[]
           N_ ("set a configuration key (repeatable)"), LODGE_COMPLETE_KEYS },
         { "wait", 'w', LODGE_OPTION_FLAG, NULL, N_ ("wait until the guest has finished booting"),
           0 },
+        LODGE_ACCESS_OPTIONS,
         NO_WAIT,
         OPTION_END };
 static const LodgeOptionSpec create_options[]
     = { { "vm", '\0', LODGE_OPTION_FLAG, NULL, N_ ("make a virtual machine, not a container"), 0 },
         { "config", 'c', LODGE_OPTION_STRINGS, "KEY=VALUE",
           N_ ("set a configuration key (repeatable)"), LODGE_COMPLETE_KEYS },
+        LODGE_ACCESS_OPTIONS,
         NO_WAIT,
         OPTION_END };
 static const LodgeArgSpec launch_arguments[]
@@ -272,9 +275,12 @@ const LodgeCmd lodge_cmd_table[] = {
       = N_ ("The image is an alias such as debian/12, or the beginning of a fingerprint. An alias "
             "that "
             "is not in the store is built or fetched first, which takes a while the first time. "
-            "Without NAME a name is made up. The name is printed when the instance runs."),
+            "Without NAME a name is made up. The name is printed when the instance runs. "
+            "What --ssh-key, --password and --run tell is put into it before its first start; a "
+            "VM with cloud-init does it at its first boot. The script has no network."),
       .examples = "lodge launch debian/12 web\n"
                   "lodge launch debian/12 db --vm -c limits.memory=1GiB -c limits.cpu=2\n"
+                  "lodge launch debian/12 www --ssh-key ~/.ssh/id_ed25519.pub --run setup.sh\n"
                   "name=$(lodge launch debian/12 --wait)",
       .arguments = launch_arguments,
       .options = launch_options,

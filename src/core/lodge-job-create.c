@@ -457,6 +457,8 @@ lodge_manager_create (LodgeManager *self, const LodgeCreateRequest *request, gui
   job->row->description = g_strdup_printf (
       "%s of “%s” from %s", request->start ? "launch" : "creation", name, request->image);
   fill_data (job, request);
+  if (!lodge_job_set_access (job, request, error))
+    return NULL;
 
   /* The name is taken from now on, in memory; in the store from the step "reserve" on. */
   lodge_registry_add (self->registry, instance);

@@ -152,6 +152,8 @@ void lodge_step_seed (LodgeJob *job);
 gboolean lodge_step_wants_seed (LodgeJob *job);
 /** Whether it gets data for cloud-init.  @image: nullable. */
 gboolean lodge_job_wants_cloud_init (LodgeInstance *instance, const LodgeImage *image);
+/** Notes how the owner gets into it; INVALID_ARGUMENT when that is malformed. */
+gboolean lodge_job_set_access (LodgeJob *job, const LodgeCreateRequest *request, GError **error);
 /** Where a VM's disk with that data is; (transfer full) */
 char *lodge_job_seed_disk (LodgeManager *manager, LodgeInstance *instance);
 /** Makes an image of the job's `fd` (and `root_fd`). */

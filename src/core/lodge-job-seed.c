@@ -104,6 +104,17 @@ is_of_name (const char *stamp, const char *name)
 /* ---- the step ---- */
 
 static gboolean
+has_access (LodgeJob *job)
+{
+  static const char *const members[] = { "ssh-keys", "password-hash", "script" };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (members); i++)
+    if (json_object_has_member (job->data, members[i]))
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
 is_creation (LodgeJob *job)
 {
   return job->kind == &lodge_job_kind_create;
@@ -116,9 +127,11 @@ lodge_step_wants_seed (LodgeJob *job)
   gboolean is_container = job->target == LODGE_KIND_CONTAINER;
 
   if (is_creation (job))
-    return lodge_job_wants_cloud_init (job->instance, image)
+    return has_access (job) || lodge_job_wants_cloud_init (job->instance, image)
            || (is_container && has_template (image, NULL));
 
+  if (!is_container && !lodge_job_wants_cloud_init (job->instance, image))
+    return FALSE;
   g_autofree char *stamp = read_stamp (job);
   g_autofree char *now = make_stamp (job->instance);
   return stamp != NULL
@@ -176,18 +189,104 @@ lodge_step_seed (LodgeJob *job)
   g_autofree char *plan = g_build_filename (dir, "plan", NULL);
   g_autofree char *disk = lodge_job_seed_disk (manager, instance);
   g_autofree char *triggers = choose_triggers (job);
+  g_autofree char *root_disk = lodge_storage_disk_path (manager->state_dir, instance->uuid);
+  const char *keys = lodge_json_get_string (job->data, "ssh-keys", "");
+  g_auto (GStrv) ssh_keys = g_strsplit (keys, "\n", -1);
+  gboolean cloud_init = lodge_job_wants_cloud_init (instance, find_image (job));
   gboolean is_vm = job->target == LODGE_KIND_VM;
   const LodgeImageSeed what
       = { .fingerprint = instance->image_fingerprint,
           .plan = is_vm ? NULL : plan,
-          .output = is_vm ? disk : NULL,
+          .output = is_vm && cloud_init ? disk : NULL,
           .name = instance->name,
           .uuid = instance->uuid,
           .architecture = instance->architecture,
           .triggers = triggers,
-          .cloud_init = lodge_job_wants_cloud_init (instance, find_image (job)),
-          .config = instance->config };
+          .cloud_init = cloud_init,
+          .config = instance->config,
+          .ssh_keys = (const char *const *) ssh_keys,
+          .password_hash = lodge_json_get_string (job->data, "password-hash", NULL),
+          .script = lodge_json_get_string (job->data, "script", NULL),
+          .disk = is_vm && !cloud_init ? root_disk : NULL };
 
   lodge_image_store_seed_async (manager->images, &what, lodge_job_image_notice, job,
                                 job->cancellable, on_seeded, g_object_ref (job));
+}
+
+/* ---- what a request may ask for ---- */
+
+#define KEY_MAX    8192
+#define KEYS_MAX   64
+#define HASH_MAX   256
+#define SCRIPT_MAX 65536
+
+static gboolean
+is_one_line (const char *text, gsize max)
+{
+  if (*text == '\0' || strlen (text) > max || !g_utf8_validate (text, -1, NULL))
+    return FALSE;
+  for (const char *p = text; *p != '\0'; p++)
+    if (g_ascii_iscntrl (*p))
+      return FALSE;
+  return TRUE;
+}
+
+/* "[options] ssh-ed25519 AAAA… [comment]" */
+static gboolean
+check_ssh_keys (const char *const *keys, GError **error)
+{
+  guint n = keys != NULL ? g_strv_length ((char **) keys) : 0;
+
+  for (guint i = 0; i < n; i++)
+    if (n > KEYS_MAX || !is_one_line (keys[i], KEY_MAX) || strstr (keys[i], " AAAA") == NULL)
+      {
+        g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                     "SSH key number %u is no public key\nit is one line, such as “ssh-ed25519 "
+                     "AAAA… you@host”, of a file that ends in .pub",
+                     i + 1);
+        return FALSE;
+      }
+  return TRUE;
+}
+
+static gboolean
+check_password_hash (const char *hash, GError **error)
+{
+  static const char allowed[] = G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "./$,=_-";
+
+  if (hash == NULL
+      || (*hash == '$' && strlen (hash) <= HASH_MAX && hash[strspn (hash, allowed)] == '\0'))
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+               "the password is not hashed as in crypt(5)");
+  return FALSE;
+}
+
+static gboolean
+check_script (const char *script, GError **error)
+{
+  if (script == NULL || (g_str_has_prefix (script, "#!") && strlen (script) <= SCRIPT_MAX))
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+               "the script does not begin with “#!”, or is larger than 64 KiB");
+  return FALSE;
+}
+
+gboolean
+lodge_job_set_access (LodgeJob *job, const LodgeCreateRequest *request, GError **error)
+{
+  if (!check_ssh_keys (request->ssh_keys, error)
+      || !check_password_hash (request->password_hash, error)
+      || !check_script (request->script, error))
+    return FALSE;
+  if (request->ssh_keys != NULL && *request->ssh_keys != NULL)
+    {
+      g_autofree char *keys = g_strjoinv ("\n", (char **) request->ssh_keys);
+      json_object_set_string_member (job->data, "ssh-keys", keys);
+    }
+  if (request->password_hash != NULL)
+    json_object_set_string_member (job->data, "password-hash", request->password_hash);
+  if (request->script != NULL)
+    json_object_set_string_member (job->data, "script", request->script);
+  return TRUE;
 }

@@ -67,6 +67,10 @@ typedef struct
   GHashTable *config; /* char* → char*, nullable */
   gboolean start;
   gboolean wait_booted;
+  /* What is put into it before its first start; each nullable. */
+  const char *const *ssh_keys; /* root's; lines of authorized_keys */
+  const char *password_hash;   /* root's; crypt(5) */
+  const char *script;          /* runs as root */
 } LodgeCreateRequest;
 
 /*

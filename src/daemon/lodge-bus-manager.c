@@ -181,7 +181,8 @@ static const LodgeBusOption source_options[] = { { "image", "s" }, { NULL } };
 static const LodgeBusOption setting_options[]
     = { { "kind", "s" }, { "config", "a{ss}" }, { "devices", "a{sa{ss}}" }, { NULL } };
 static const LodgeBusOption create_options[]
-    = { { "start", "b" }, { "wait-booted", "b" }, { NULL } };
+    = { { "start", "b" },         { "wait-booted", "b" }, { "ssh-keys", "as" },
+        { "password-hash", "s" }, { "script", "s" },      { NULL } };
 
 static gboolean
 check_settings (GVariant *settings, GError **error)
@@ -218,6 +219,9 @@ read_create (GVariant *source, GVariant *settings, GVariant *options,
       return FALSE;
     }
   out_request->start = lodge_bus_options_get_bool (options, "start");
+  out_request->ssh_keys = (const char *const *) lodge_bus_options_get_strings (options, "ssh-keys");
+  out_request->password_hash = lodge_bus_options_get_string (options, "password-hash");
+  out_request->script = lodge_bus_options_get_string (options, "script");
   out_request->wait_booted = lodge_bus_options_get_bool (options, "wait-booted");
   config = g_variant_lookup_value (settings, "config", G_VARIANT_TYPE ("a{ss}"));
   if (config != NULL)
@@ -242,6 +246,7 @@ create_instance (LodgeBusCall *call)
       && read_create (source, settings, options, &request, &error))
     job = lodge_manager_create (call->bus->manager, &request, call->uid, &error);
   config = request.config;
+  g_free ((gpointer) request.ssh_keys);
   lodge_bus_call_return_job (call, job, error);
 }
 

@@ -11,7 +11,7 @@
 #include "lodge-fd.h"
 
 #define NOTICE_WORD     "notice "
-#define TIMEOUT_SECONDS 300
+#define TIMEOUT_SECONDS 1800 /* for somebody's script */
 #define OUTPUT_LIMIT    (16ll << 20)
 
 typedef struct
@@ -103,6 +103,27 @@ add_config (LodgeHelper *helper, GHashTable *config)
     }
 }
 
+static void
+add_access (LodgeHelper *helper, const LodgeImageSeed *what)
+{
+  for (const char *const *key = what->ssh_keys; key != NULL && *key != NULL; key++)
+    lodge_helper_add (helper, "ssh-key", *key);
+  if (what->password_hash != NULL)
+    lodge_helper_add (helper, "password-hash", what->password_hash);
+  if (what->script != NULL)
+    lodge_helper_add (helper, "script", what->script);
+}
+
+/* Without cloud-init its disk is opened. */
+static void
+add_disk (LodgeImageStore *store, LodgeHelper *helper, const LodgeImageSeed *what)
+{
+  g_autofree char *backing = lodge_image_store_get_disk_path (store, what->fingerprint);
+
+  lodge_helper_add (helper, "disk", what->disk);
+  lodge_helper_add (helper, "backing", backing);
+}
+
 static gboolean
 prepare (LodgeImageStore *store, Seed *self, const LodgeImageSeed *what, GError **error)
 {
@@ -110,7 +131,7 @@ prepare (LodgeImageStore *store, Seed *self, const LodgeImageSeed *what, GError 
   const LodgeImage *image
       = what->fingerprint != NULL ? lodge_image_store_get (store, what->fingerprint) : NULL;
 
-  self->helper = lodge_helper_new (program, "seed");
+  self->helper = lodge_helper_new (program, what->disk != NULL ? "access-guestfs" : "seed");
   lodge_helper_set_timeout (self->helper, TIMEOUT_SECONDS);
   lodge_helper_set_line_func (self->helper, on_line, self);
   lodge_helper_add (self->helper, "name", what->name);
@@ -125,9 +146,13 @@ prepare (LodgeImageStore *store, Seed *self, const LodgeImageSeed *what, GError 
       lodge_helper_add (self->helper, "metadata", dir);
     }
   add_config (self->helper, what->config);
-  if (what->plan == NULL)
+  add_access (self->helper, what);
+  if (what->disk != NULL)
+    add_disk (store, self->helper, what);
+  else if (what->plan != NULL)
+    lodge_helper_add (self->helper, "plan", what->plan);
+  else
     return add_output (self, what->output, error);
-  lodge_helper_add (self->helper, "plan", what->plan);
   return TRUE;
 }
 

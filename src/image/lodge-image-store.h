@@ -189,7 +189,7 @@ gboolean lodge_image_store_export_finish (LodgeImageStore *self, GAsyncResult *r
 typedef struct
 {
   const char *fingerprint; /* (nullable): of its image, for the templates */
-  const char *plan;        /* a container's; NULL: a VM */
+  const char *plan;        /* a container's; NULL: a VM's seed */
   const char *output;      /* a VM's: the disk for cloud-init that is to be made */
   const char *name;
   const char *uuid;
@@ -197,6 +197,11 @@ typedef struct
   const char *triggers; /* "create", "copy", "start", "rename", with commas between */
   gboolean cloud_init;  /* whether to write what cloud-init reads */
   GHashTable *config;   /* char* → char* */
+  /* How its owner gets into it; each nullable. */
+  const char *const *ssh_keys;
+  const char *password_hash;
+  const char *script;
+  const char *disk; /* a VM's without cloud-init: is opened for that; there is no @output then */
 } LodgeImageSeed;
 
 /**

@@ -8,11 +8,12 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 
 from hostlib import DIR, IMAGE, LXC, QEMU, USAGE, Failure, contains, equal, inside, lodge, \
-    lodge_fails, main, virsh
+    lodge_fails, main, run, state, virsh
 import tinyimage
 
 NAME = "h-seed"
@@ -120,6 +121,44 @@ def test_cloud_init_does_what_a_container_is_told():
     if "told" in inside("virsh", "-q", "-c", LXC, "dumpxml", NAME).stdout:
         raise Failure("the domain's definition has the user data in it")
     lodge("delete", "--force", NAME)
+
+
+def test_its_owner_gets_into_a_container():
+    key, script = os.path.join(WORK, "key.pub"), os.path.join(WORK, "script")
+    line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA me@here"
+    with open(key, "w", encoding="ascii") as stream:
+        stream.write(line + "\n")
+    with open(script, "w", encoding="ascii") as stream:
+        # Its root is nobody outside, and what is outside is not there.
+        stream.write("#!/bin/sh\nset -e\nid -u > /root/ran\ncat /proc/self/uid_map >> /root/ran\n"
+                     "test ! -e /var/lib/lodge\n! (echo > /dev/tcp/127.0.0.1/1) 2> /dev/null\n")
+    lodge("create", IMAGE, NAME, "--ssh-key", key, "--run", script, "--password",
+          data="a secret\n", seconds=400)
+    lodge("start", NAME)
+    equal(read(NAME, "/root/.ssh/authorized_keys"), line + "\n")
+    modes = lodge("exec", NAME, "--", "stat", "-c", "%a %U", "/root/.ssh",
+                  "/root/.ssh/authorized_keys", "/etc/shadow").stdout
+    equal(modes, "700 root\n600 root\n640 root\n")
+    ran = read(NAME, "/root/ran").split()
+    equal(ran[:2], ["0", "0"])
+    if int(ran[2]) < 65536:
+        raise Failure("the script ran as uid %s of the host" % ran[2])
+    lodge("exec", NAME, "--", "test", "!", "-e", "/.lodge-script")
+    check = ("import crypt, sys; line = [x for x in sys.stdin if x.startswith('root:')][0]; "
+             "h = line.split(':')[1]; sys.exit(crypt.crypt('a secret', h) != h)")
+    run([sys.executable, "-W", "ignore", "-c", check], data=read(NAME, "/etc/shadow"))
+    lodge("delete", "--force", NAME)
+
+
+def test_what_a_script_breaks_leaves_nothing():
+    script = os.path.join(WORK, "script")
+    with open(script, "w", encoding="ascii") as stream:
+        stream.write("#!/bin/sh\necho it is broken >&2\nexit 3\n")
+    lodge_fails(USAGE, "launch", IMAGE, NAME, "--run", script, says="status 3: it is broken")
+    equal(state(NAME), None)
+    lodge_fails(USAGE, "launch", IMAGE, NAME, "--ssh-key", script, says="no public key")
+    lodge_fails(USAGE, "launch", IMAGE, NAME, "--ssh-key", "-", "--password", says="Only one of")
+    lodge_fails(USAGE, "launch", IMAGE, NAME, "--password", data="\n", says="no password")
 
 
 def test_a_virtual_machine_gets_a_disk():

@@ -4,6 +4,7 @@
 
 #include "lodge-build.h"
 #include "lodge-export.h"
+#include "lodge-guest-access.h"
 #include "lodge-guest-session.h"
 #include "lodge-import.h"
 #include "lodge-seed.h"
@@ -19,6 +20,7 @@ static const struct
   { "import", lodge_import_run },
   { "export", lodge_export_run },
   { "seed", lodge_seed_run },
+  { "access-guestfs", lodge_guest_access_run },
   { "files-guestfs", lodge_guest_session_run },
 };
 

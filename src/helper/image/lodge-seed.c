@@ -13,6 +13,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "lodge-access.h"
 #include "lodge-cidata.h"
 #include "lodge-io.h"
 #include "lodge-plan.h"
@@ -37,6 +38,7 @@ typedef struct
   bool cloud_init;
   int output;
   GHashTable *config;
+  LodgeAccess access;
 } Seed;
 
 /* ---- in the sandbox ---- */
@@ -87,11 +89,25 @@ drop_network_template (int root)
     unlinkat (dir, "network-config", 0);
 }
 
+/* A container's files are at hand; a VM has cloud-init do the same. */
+static bool
+write_access (const Seed *self, int root, LodgeFail *fail)
+{
+  return lodge_access_write (&self->access, root, fail)
+         && (self->access.script == NULL || lodge_access_run_script (&self->access, ROOTFS, fail));
+}
+
 static bool
 seed (const Seed *self, LodgeFail *fail)
 {
   bool is_vm = self->plan == NULL;
-  const LodgeCidata data = { .uuid = self->uuid, .name = self->name, .config = self->config };
+  g_autofree char *vendor_data
+      = is_vm && !lodge_access_is_empty (&self->access) ? lodge_access_to_vendor_data (
+            &self->access, lodge_cidata_get (self->config, "vendor-data"))
+                                                        : NULL;
+  const LodgeCidata data = {
+    .uuid = self->uuid, .name = self->name, .config = self->config, .vendor_data = vendor_data
+  };
   const char *path = is_vm ? SEED_ROOT : ROOTFS;
 
   if (is_vm && mkdir (SEED_ROOT, 0700) < 0)
@@ -105,7 +121,7 @@ seed (const Seed *self, LodgeFail *fail)
     drop_network_template (root);
   if (self->cloud_init && !lodge_cidata_write (root, &data, fail))
     return false;
-  return !is_vm || lodge_cidata_pack (root, self->output, fail);
+  return is_vm ? lodge_cidata_pack (root, self->output, fail) : write_access (self, root, fail);
 }
 
 static int
@@ -140,6 +156,7 @@ run_sandbox (Seed *self, LodgeFail *fail)
   LodgeSandbox sandbox = { .idmap_base = LODGE_SANDBOX_IDMAP_BASE,
                            .idmap_count = LODGE_SANDBOX_IDMAP_COUNT,
                            .staging_fd = -1,
+                           .host_tools = self->plan != NULL && self->access.script != NULL,
                            .binds = binds };
   int status = 1;
 
@@ -202,7 +219,10 @@ lodge_seed_run (const LodgeRequest *request)
   Seed self = { .config = config };
   LodgeFail fail = { 0 };
 
-  if (!read_request (request, &self, &fail) || !run_sandbox (&self, &fail))
+  lodge_access_read (&self.access, request);
+  bool ok = read_request (request, &self, &fail) && run_sandbox (&self, &fail);
+  lodge_access_clear (&self.access);
+  if (!ok)
     return fail.nick != NULL ? lodge_status_fail (&fail) : 1;
   lodge_status_done ();
   return 0;

@@ -15,6 +15,9 @@
  *   metadata=<dir>    optional: has metadata.yaml and templates/ of the image
  *   cloud-init=1      whether to write what cloud-init's NoCloud reads
  *   config=<key>=<value>…
+ *   ssh-key=<line>… password-hash=<crypt(5)> script=<text>
+ *                     optional: how its owner gets into it; a container's root is changed at once
+ *                     (the script runs in it, without a network), a VM's cloud-init does it
  *
  * All of it is done in a sandbox.  Returns: the exit status.
  */

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lodge-access.h"
 #include "lodge-root-file.h"
 #include "lodge-template.h"
 #include "lodge-templates.h"
@@ -210,6 +211,29 @@ test_rows (void)
   g_assert_cmpint (second->gid, ==, -1);
 }
 
+/* ---- access ---- */
+
+static void
+test_access (void)
+{
+  const char *keys[] = { "ssh-ed25519 AAAA me@\"x\\\"", "ssh-rsa AAAA b", NULL };
+  const LodgeAccess access
+      = { .ssh_keys = (char **) keys, .password_hash = "$6$a$b", .script = "#!/bin/sh\ntrue\n" };
+  g_autofree char *shadow = lodge_access_edit_shadow (&access, "x:*:1:\nroot:*:2:0:\nroot:y:3:\n");
+  g_autofree char *added = lodge_access_add_keys (&access, "old\nssh-rsa AAAA b");
+  g_autofree char *data = lodge_access_to_vendor_data (&access, "#cloud-config\nx: y\n");
+
+  g_assert_cmpstr (shadow, ==, "x:*:1:\nroot:$6$a$b:2:0:\nroot:y:3:\n");
+  g_assert_null (lodge_access_edit_shadow (&access, "rooty:*:1\nroot\n"));
+  g_assert_null (lodge_access_edit_shadow (&access, ""));
+  g_assert_cmpstr (added, ==, "old\nssh-rsa AAAA b\nssh-ed25519 AAAA me@\"x\\\"\n");
+  g_assert_true (g_str_has_prefix (data, "Content-Type: multipart/mixed;"));
+  g_assert_nonnull (strstr (data, "  - \"ssh-ed25519 AAAA me@\\\"x\\\\\\\"\"\n"));
+  g_assert_nonnull (strstr (data, "\n    - 'root:$6$a$b'\n"));
+  g_assert_nonnull (strstr (data, "\n\n#!/bin/sh\ntrue\n"));
+  g_assert_nonnull (strstr (data, "\n\n#cloud-config\nx: y\n"));
+}
+
 /* ---- files ---- */
 
 typedef struct
@@ -319,6 +343,7 @@ main (int argc, char **argv)
   ADD (hostile);
   ADD (random);
   g_test_add_func ("/templates/rows", test_rows);
+  g_test_add_func ("/access/texts", test_access);
   g_test_add ("/root-file/files", Tree, NULL, tree_set_up, test_files, tree_tear_down);
   g_test_add ("/root-file/links", Tree, NULL, tree_set_up, test_links, tree_tear_down);
   return g_test_run ();
