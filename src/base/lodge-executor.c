@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lodge-executor.h"
 
+/* What is queued is done in rounds, of which each owner has one place: who comes late with one task
+ * waits for one of each other owner, not for all that somebody else has queued.  Shared by the
+ * works, which may outlive the executor. */
+typedef struct
+{
+  GMutex lock;
+  GHashTable *rounds; /* guint32 owner → guint64 *, the round of its last work */
+  guint64 round;      /* that is being done */
+  guint64 n_works;    /* so far: the order within a round */
+  guint n_queued;
+} Turns;
+
 struct _LodgeExecutor
 {
   GObject parent;
   GThreadPool *pool;
+  Turns *turns;
   char *name;
 };
 
@@ -22,9 +35,70 @@ current_pool (void)
 typedef struct
 {
   GThreadPool *pool;
+  Turns *turns;
+  guint64 round;
+  guint64 number;
   GTask *task;
   GTaskThreadFunc func;
 } Work;
+
+static Turns *
+turns_new (void)
+{
+  Turns *turns = g_atomic_rc_box_new0 (Turns);
+
+  g_mutex_init (&turns->lock);
+  turns->rounds = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  return turns;
+}
+
+static void
+turns_clear (gpointer data)
+{
+  Turns *turns = data;
+
+  g_hash_table_unref (turns->rounds);
+  g_mutex_clear (&turns->lock);
+}
+
+static void
+take_place (Turns *turns, guint32 owner, Work *work)
+{
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&turns->lock);
+  guint64 *last = g_hash_table_lookup (turns->rounds, GUINT_TO_POINTER (owner));
+
+  if (last == NULL)
+    {
+      last = g_new0 (guint64, 1);
+      g_hash_table_insert (turns->rounds, GUINT_TO_POINTER (owner), last);
+    }
+  *last = MAX (*last + 1, turns->round);
+  work->round = *last;
+  work->number = turns->n_works++;
+  turns->n_queued++;
+}
+
+static void
+leave_place (Work *work)
+{
+  Turns *turns = work->turns;
+  g_autoptr (GMutexLocker) locker = g_mutex_locker_new (&turns->lock);
+
+  turns->round = MAX (turns->round, work->round);
+  /* Owners are remembered only as long as anybody waits. */
+  if (--turns->n_queued == 0)
+    g_hash_table_remove_all (turns->rounds);
+}
+
+static int
+compare_places (gconstpointer a, gconstpointer b, gpointer user_data)
+{
+  const Work *x = a, *y = b;
+
+  if (x->round != y->round)
+    return x->round < y->round ? -1 : 1;
+  return x->number < y->number ? -1 : x->number > y->number;
+}
 
 static gboolean
 end_work (gpointer user_data)
@@ -38,6 +112,7 @@ work_free (gpointer data)
   Work *work = data;
 
   g_object_unref (work->task);
+  g_atomic_rc_box_release_full (work->turns, turns_clear);
   g_free (work);
 }
 
@@ -58,6 +133,7 @@ run_work (gpointer data, gpointer user_data)
 {
   Work *work = data;
 
+  leave_place (work);
   g_private_set (current_pool (), work->pool);
   work->func (work->task, g_task_get_source_object (work->task), g_task_get_task_data (work->task),
               g_task_get_cancellable (work->task));
@@ -73,6 +149,7 @@ lodge_executor_finalize (GObject *object)
   /* Each queued task holds what it works on, so what was accepted is also done.  A thread of the
    * pool itself cannot wait for that: then the last one to end frees the pool. */
   g_thread_pool_free (self->pool, FALSE, g_private_get (current_pool ()) != self->pool);
+  g_atomic_rc_box_release_full (self->turns, turns_clear);
   g_free (self->name);
   G_OBJECT_CLASS (lodge_executor_parent_class)->finalize (object);
 }
@@ -96,11 +173,19 @@ lodge_executor_new (const char *name, guint n_threads)
   self->name = g_strdup (name);
   /* Not exclusive: threads are made when there is work, which keeps an idle daemon small. */
   self->pool = g_thread_pool_new (run_work, NULL, (int) n_threads, FALSE, NULL);
+  self->turns = turns_new ();
+  g_thread_pool_set_sort_function (self->pool, compare_places, NULL);
   return self;
 }
 
 void
 lodge_executor_run (LodgeExecutor *self, GTask *task, GTaskThreadFunc func)
+{
+  lodge_executor_run_for (self, LODGE_EXECUTOR_NOBODY, task, func);
+}
+
+void
+lodge_executor_run_for (LodgeExecutor *self, guint32 owner, GTask *task, GTaskThreadFunc func)
 {
   Work *work = g_new0 (Work, 1);
 
@@ -108,5 +193,7 @@ lodge_executor_run (LodgeExecutor *self, GTask *task, GTaskThreadFunc func)
   work->pool = self->pool;
   work->task = g_object_ref (task);
   work->func = func;
+  work->turns = g_atomic_rc_box_acquire (self->turns);
+  take_place (work->turns, owner, work);
   g_thread_pool_push (self->pool, work, NULL);
 }

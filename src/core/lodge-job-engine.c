@@ -275,7 +275,7 @@ dispatch (LodgeJob *self, LodgeStepWhere where, gboolean (*func) (LodgeJob *job,
   work->func = func;
   work->job = self; /* held by the callback's reference */
   g_task_set_task_data (task, work, g_free);
-  lodge_executor_run (pool_for (self, where), task, run_on_thread);
+  lodge_executor_run_for (pool_for (self, where), self->row->uid, task, run_on_thread);
 }
 
 /* A step that leaves nothing to undo need not be found again: each write is an fsync. */

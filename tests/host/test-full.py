@@ -23,7 +23,7 @@ MAIN_BUS = os.environ.get("LODGE_BUS_ADDRESS", "")
 FOLDER = tempfile.mkdtemp(prefix="lodge-full-", dir="/var/tmp") if hostlib.DIR else ""
 STATE = os.path.join(FOLDER, "state")
 FILL = os.path.join(STATE, "filling")
-NO_SPACE = ("No space left", "no room", "disk is full", "there is room for")
+NO_SPACE = ("o space left", "no room", "disk is full", "there is room for")
 
 
 def cleanup():
@@ -95,6 +95,21 @@ def test_import():
     full("image", "import", FOLDER + "/two", "two")
     equal(images(), before)
     equal(os.listdir(STATE + "/staging"), [])
+
+
+def test_an_image_that_is_built():
+    """The disk fills while programs of the distribution write to it."""
+    before = images()
+    fill(left=40 << 20)
+    done = lodge("launch", "build:debian/13", "f-built", check=False, seconds=120)
+    equal(row("f-built"), None)
+    equal(images(), before)
+    equal(os.listdir(STATE + "/staging"), [])
+    if "mirror" in done.stderr:
+        raise Skip("no image can be built here: " + done.stderr.strip())
+    equal(done.returncode, FAILED, done.stderr)
+    if not any(text in done.stderr for text in NO_SPACE):
+        raise Failure("not for lack of space: %r" % done.stderr)
 
 
 def test_launch_and_create():

@@ -177,12 +177,53 @@ test_task_freed_in_its_context (void)
   g_assert_true (trace.freed_on == g_thread_self ());
 }
 
+/* Row R06: a second user's task waits for one of the first user's, not for all of them. */
+static void
+wait_for_word (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
+{
+  char word;
+
+  g_assert_cmpint (read (GPOINTER_TO_INT (task_data), &word, 1), ==, 1);
+  g_task_return_boolean (task, TRUE);
+}
+
+static void
+test_fair (void)
+{
+  g_autoptr (LodgeExecutor) executor = lodge_executor_new ("test", 1);
+  g_autoptr (GCancellable) carrier = g_cancellable_new ();
+  g_autoptr (GString) text = g_string_new (NULL);
+  static const int owners[] = { 7, 7, 7, 7, 8, 8, 9 };
+  int left = G_N_ELEMENTS (owners) + 1;
+  int words[2];
+
+  g_assert_cmpint (pipe (words), ==, 0);
+  g_object_set_data (G_OBJECT (carrier), "text", text);
+  g_autoptr (GTask) first = g_task_new (NULL, NULL, on_done, &left);
+  g_task_set_task_data (first, GINT_TO_POINTER (words[0]), NULL);
+  lodge_executor_run_for (executor, 7, first, wait_for_word);
+  for (int i = 0; i < (int) G_N_ELEMENTS (owners); i++)
+    {
+      g_autoptr (GTask) task = g_task_new (NULL, carrier, on_done, &left);
+
+      g_task_set_check_cancellable (task, FALSE);
+      g_task_set_task_data (task, GINT_TO_POINTER (owners[i] * 10 + i), NULL);
+      lodge_executor_run_for (executor, (guint32) owners[i], task, append_number);
+    }
+  g_assert_cmpint (write (words[1], "x", 1), ==, 1);
+  run_until_zero (&left);
+  close (words[0]);
+  close (words[1]);
+  g_assert_cmpstr (text->str, ==, "84 96 70 85 71 72 73 ");
+}
+
 int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   alarm (HANG_SECONDS);
   g_test_add_func ("/executor/order", test_order);
+  g_test_add_func ("/executor/fair", test_fair);
   g_test_add_func ("/executor/dropped-on-own-pool", test_dropped_on_own_pool);
   g_test_add_func ("/executor/dropped-elsewhere", test_dropped_elsewhere);
   g_test_add_func ("/executor/task-freed-in-its-context", test_task_freed_in_its_context);
