@@ -139,6 +139,13 @@ class Shell:
                 except OSError:
                     raise Failure("the shell ended: %r" % self.seen) from None
 
+    def sees(self, text, seconds):
+        try:
+            self.expect(text, seconds)
+            return True
+        except Failure:
+            return False
+
     def end(self):
         _, status = os.waitpid(self.pid, 0)
         os.close(self.fd)
@@ -154,8 +161,8 @@ def test_a_shell():
     shell.type("sleep 600\n")
     time.sleep(1)
     shell.type("\x03")
-    shell.type("echo size=$(stty size)\n")
-    shell.expect("size=41 77")
+    wait_for(lambda: shell.type("echo size=$(stty size)\n") or shell.sees("size=41 77", 2), 60,
+             "the guest does not learn the new size")
     shell.type("exit 7\n")
     equal(shell.end(), 7)
 
