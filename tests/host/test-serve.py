@@ -11,11 +11,12 @@ import tempfile
 
 import lxdbox
 import tinyimage
-from hostlib import (CONFLICT, DIR, FAILED, NOT_FOUND, SOURCE, TESTBED, Failure, Skip, contains,
-                     equal, lodge, lodge_fails, main, wait_for)
+from hostlib import (CONFLICT, DIR, FAILED, NOT_FOUND, SOURCE, TESTBED, USAGE, Failure, Skip,
+                     contains, equal, lodge, lodge_fails, main, wait_for)
 
 ALIAS = "c-serve/1"
 REMOTE = "c-serve"
+SIGNED = "c-serve-signed"
 NAME = "c-serve-one"
 WORK = tempfile.mkdtemp(prefix="lodge-serve-", dir="/var/tmp")
 os.chmod(WORK, 0o711)
@@ -150,6 +151,33 @@ def test_what_came_from_a_tree_makes_a_tree():
     equal(sorted(fingerprints()), ["container", "vm"])
 
 
+def test_a_signed_tree_is_for_those_who_have_the_key():
+    os.environ["GNUPGHOME"] = home = os.path.join(WORK, "gnupg")
+    os.mkdir(home, 0o700)
+    try:
+        gpg = ["gpg", "--batch", "--quiet", "--passphrase", ""]
+        subprocess.run([*gpg, "--quick-generate-key", "serve", "ed25519", "sign", "never"],
+                       check=True, capture_output=True)
+        with open(os.path.join(WORK, "keyring"), "wb") as ring:
+            subprocess.run([*gpg, "--export", "serve"], check=True, stdout=ring)
+        serve_tree(ALIAS, "%s:%s" % (REMOTE, ALIAS), "--sign=serve")
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], check=False)
+        del os.environ["GNUPGHOME"]
+    lodge("remote", "add", SIGNED, url(), "--private", "--ca=" + WORK + "/ca.pem",
+          "--keyring=" + WORK + "/keyring")
+    contains(lodge("image", "list", SIGNED + ":").stdout, ALIAS)
+    with open(LIST.replace(".json", ".sjson"), "r+b") as stream:
+        text = stream.read().replace(b"testix", b"hostix")
+        stream.seek(0)
+        stream.write(text)
+    lodge_fails(FAILED, "remote", "refresh", SIGNED, says="signed")
+    # Who has a key would be left with the old list.
+    lodge_fails(USAGE, "image", "serve-tree", TREE, ALIAS, says="--sign")
+    for name in ("index", "images"):
+        os.unlink("%s/streams/v1/%s.sjson" % (TREE, name))
+
+
 def test_lxd_launches_from_it():
     reason = lxdbox.why_not()
     if reason:
@@ -196,7 +224,8 @@ def clean():
     for child in CHILDREN:
         child.terminate()
         child.wait()
-    lodge("remote", "remove", REMOTE, check=False)
+    for name in (REMOTE, SIGNED):
+        lodge("remote", "remove", name, check=False)
     for alias in (ALIAS, ALIAS, "%s:%s" % (REMOTE, ALIAS), "%s:%s" % (REMOTE, ALIAS)):
         lodge("image", "delete", alias, check=False)
     shutil.rmtree(WORK, ignore_errors=True)
