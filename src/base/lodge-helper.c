@@ -324,7 +324,8 @@ finish (LodgeHelper *self, const siginfo_t *info)
   self->pid = 0;
   stop_watching (self);
 
-  if (self->report.done)
+  /* Foreign bytes may have said so; how the process itself ended they cannot choose. */
+  if (self->report.done && info->si_code == CLD_EXITED && info->si_status == 0)
     g_task_return_boolean (task, TRUE);
   else if (g_cancellable_is_cancelled (cancellable))
     g_task_return_new_error (task, LODGE_ERROR, LODGE_ERROR_CANCELLED, "cancelled");

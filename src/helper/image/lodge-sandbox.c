@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/mount.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -351,6 +352,41 @@ give_up (int report_fd, const LodgeFail *fail)
   _exit (127);
 }
 
+/** What the sandbox's own making needed; a directory of the host is a way out of its root. */
+static void
+drop_fds (const LodgeSandbox *sandbox, int staging_mount, int userns_fd)
+{
+  const int fds[] = { sandbox->staging_fd, staging_mount, userns_fd };
+  struct stat st;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (fds); i++)
+    if (fds[i] >= 0)
+      close (fds[i]);
+  for (gsize i = 0; i < sandbox->n_binds; i++)
+    {
+      const LodgeSandboxBind *bind = &sandbox->binds[i];
+      if (bind->path == NULL && fstat (bind->fd, &st) == 0 && S_ISDIR (st.st_mode))
+        close (bind->fd);
+    }
+}
+
+/** As PID 1, until @pid has ended, with whom all others end. */
+G_NORETURN static void
+reap (pid_t pid)
+{
+  int status;
+  pid_t ended;
+
+  while ((ended = waitpid (-1, &status, 0)) != pid)
+    if (ended < 0 && errno != EINTR)
+      _exit (127);
+  _exit (WIFSIGNALED (status) ? 128 + WTERMSIG (status) : WEXITSTATUS (status));
+}
+
+/*
+ * PID 1 runs nothing foreign, nor can what does trace or kill it: only so does its death signal
+ * stay, which ends the sandbox with the worker.
+ */
 G_NORETURN static void
 run_first (const LodgeSandbox *sandbox, int report_fd, LodgeSandboxFunc func, gpointer data)
 {
@@ -364,9 +400,38 @@ run_first (const LodgeSandbox *sandbox, int report_fd, LodgeSandboxFunc func, gp
       refuse (&fail, "mount /proc and /dev/pts");
       give_up (report_fd, &fail);
     }
+  pid_t pid = fork ();
+  if (pid < 0)
+    {
+      refuse (&fail, "fork");
+      give_up (report_fd, &fail);
+    }
+  if (pid > 0)
+    {
+      prctl (PR_SET_DUMPABLE, 0);
+      close (report_fd);
+      reap (pid);
+    }
+  if (prctl (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    {
+      refuse (&fail, "give up privileges");
+      give_up (report_fd, &fail);
+    }
   ssize_t ignored G_GNUC_UNUSED = write (report_fd, "", 1);
   close (report_fd);
   exit (func (data));
+}
+
+/** Dies with the other end of a pipe that nobody writes to, should that have happened already. */
+static void
+die_with_pipe (const int life[2])
+{
+  prctl (PR_SET_PDEATHSIG, SIGKILL);
+  close (life[1]);
+  struct pollfd end = { .fd = life[0], .events = POLLIN };
+  if (poll (&end, 1, 0) != 0)
+    _exit (127);
+  close (life[0]);
 }
 
 G_NORETURN static void
@@ -374,10 +439,11 @@ run_outer (const LodgeSandbox *sandbox, int staging_mount, const int *file_mount
            int report_fd, LodgeSandboxFunc func, gpointer data, pid_t caller)
 {
   LodgeFail fail = { 0 };
+  int life[2];
   die_with (caller);
   /* lodged's own is 077, which would shut the sandbox's user out of its root. */
   umask (022);
-  if (unshare (CLONE_NEWNS) < 0)
+  if (unshare (CLONE_NEWNS) < 0 || pipe2 (life, O_CLOEXEC) < 0)
     {
       refuse (&fail, "make a mount namespace");
       give_up (report_fd, &fail);
@@ -386,6 +452,7 @@ run_outer (const LodgeSandbox *sandbox, int staging_mount, const int *file_mount
       || !enter_namespaces (sandbox, userns_fd, &fail))
     give_up (report_fd, &fail);
   die_with (caller);
+  drop_fds (sandbox, staging_mount, userns_fd);
   pid_t pid = fork ();
   if (pid < 0)
     {
@@ -394,9 +461,8 @@ run_outer (const LodgeSandbox *sandbox, int staging_mount, const int *file_mount
     }
   if (pid == 0)
     {
-      /* getppid() is 0 across pid namespaces, so there is nothing to compare; should the parent
-       * have died already, the write to its pipe's reader fails and the task ends soon. */
-      prctl (PR_SET_PDEATHSIG, SIGKILL);
+      /* getppid() is 0 across pid namespaces, so there is nothing to compare. */
+      die_with_pipe (life);
       run_first (sandbox, report_fd, func, data);
     }
   close (report_fd);

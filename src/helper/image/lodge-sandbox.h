@@ -41,7 +41,8 @@ typedef struct
   gsize n_binds;
 } LodgeSandbox;
 
-/** Runs in the sandbox as its root, pid 1 of its pid namespace.  Returns the exit status. */
+/** Runs in the sandbox as its root, without new privileges; what it starts ends with it.  Returns
+ * the exit status. */
 typedef int (*LodgeSandboxFunc) (gpointer data);
 
 /**

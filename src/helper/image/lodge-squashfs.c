@@ -83,7 +83,7 @@ take_line (char *line, gpointer user_data)
   if (watch->free_before > now && watch->free_before - now > watch->max_bytes)
     {
       watch->too_much = true;
-      /* This is PID 1 of the sandbox: there is only unsquashfs besides. */
+      /* There is only unsquashfs besides, and PID 1 of the sandbox, which none of it can end. */
       kill (-1, SIGKILL);
     }
 }

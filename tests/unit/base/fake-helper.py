@@ -28,6 +28,15 @@ if op == "echo":
 elif op == "fail":
     say("error NoSpace the pool is full")
     sys.exit(1)
+elif op == "lie":
+    say("result fingerprint " + 64 * "a")
+    say("done")
+    say("error ImageInvalid it was found out")
+    sys.exit(1)
+elif op == "many":
+    for number in range(10000):
+        say("result key%d %s" % (number, 1000 * "x"))
+    say("done")
 elif op == "die":
     print("last words\x1b", file=sys.stderr)
     sys.exit(3)

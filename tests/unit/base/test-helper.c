@@ -113,6 +113,32 @@ test_error (void)
   fixture_clear (&f);
 }
 
+/* What foreign bytes make a helper say is no success when the helper itself has failed. */
+static void
+test_lie (void)
+{
+  Fixture f;
+
+  fixture_init (&f, "lie");
+  fixture_run (&f);
+  g_assert_false (f.ok);
+  g_assert_error (f.error, LODGE_ERROR, LODGE_ERROR_IMAGE_INVALID);
+  fixture_clear (&f);
+}
+
+static void
+test_many_results (void)
+{
+  Fixture f;
+
+  fixture_init (&f, "many");
+  fixture_run (&f);
+  g_assert_no_error (f.error);
+  g_assert_nonnull (lodge_helper_get_result (f.helper, "key0"));
+  g_assert_null (lodge_helper_get_result (f.helper, "key9999"));
+  fixture_clear (&f);
+}
+
 static void
 test_death (void)
 {
@@ -252,6 +278,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/helper/echo", test_echo);
   g_test_add_func ("/helper/error", test_error);
+  g_test_add_func ("/helper/lie", test_lie);
+  g_test_add_func ("/helper/many-results", test_many_results);
   g_test_add_func ("/helper/death", test_death);
   g_test_add_func ("/helper/absent", test_absent);
   g_test_add_data_func ("/helper/cancel", NULL, test_cancel);
