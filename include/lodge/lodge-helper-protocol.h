@@ -14,7 +14,8 @@
  * The request is a sequence of "key=value" records, each ended by a NUL byte, so that values
  * (environment, user data) never show in argv.  A key may come more than once ("arg", "env").
  * Every request has "op".  These are honoured by lodge_request_apply_limits():
- * "limit.as", "limit.cpu" (seconds), "limit.fsize", "limit.nofile": setrlimit(2) at once.
+ * "limit.as", "limit.cpu" (seconds), "limit.fsize", "limit.nofile": setrlimit(2) at once; "nice":
+ * the priority of its processor and disk time, 19 being for work that nobody waits for.
  *
  * A status line is a word, spaces between its fields, and '\n' at its end; the last field is
  * the rest of the line.  Control characters in texts are written as '?'.  At most 4096 bytes.
@@ -28,10 +29,10 @@
  *   error <Nick> <sentence>          a name of org.lodge1.Error.*; the helper then exits with 1
  *   done                             success; without this line the task has failed
  */
-#define LODGE_HELPER_STATUS_FD  3
-#define LODGE_HELPER_REQUEST_FD 4
-#define LODGE_HELPER_FIRST_FD   5
-#define LODGE_HELPER_LINE_MAX   4096
+#define LODGE_HELPER_STATUS_FD   3
+#define LODGE_HELPER_REQUEST_FD  4
+#define LODGE_HELPER_FIRST_FD    5
+#define LODGE_HELPER_LINE_MAX    4096
 #define LODGE_HELPER_REQUEST_MAX (1024 * 1024)
 
 /*
@@ -51,10 +52,9 @@
  *   runtime=<run>/instances/<uuid>      facts of the running container ("init" file)
  *   events=<run>/events                 lodged's datagram socket, see below
  *   pids-max=<number or max>
- *   init=<file>                         becomes <control>/init; absent: lodge-init beside lodge-mount
- *   setup.<key>=<value>                 copied into <control>/setup as "<key>=<value>"; lodge-init
- *                                       reads hostname, domain, nameserver and first-boot (1: write
- *                                       them into /etc)
+ *   init=<file>                         becomes <control>/init; absent: lodge-init beside
+ * lodge-mount setup.<key>=<value>                 copied into <control>/setup as "<key>=<value>";
+ * lodge-init reads hostname, domain, nameserver and first-boot (1: write them into /etc)
  *
  * Any other key is an error.
  *

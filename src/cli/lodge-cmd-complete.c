@@ -222,6 +222,8 @@ offer_values (const Completion *completion, LodgeCompleter completer)
   static const char *const formats[] = { "table", "json", "yaml", "csv", "name", NULL };
   static const char *const colors[] = { "auto", "always", "never", NULL };
   static const char *const kinds[] = { "container", "vm", NULL };
+  static const char *const flags[]
+      = { "auto-update=false", "auto-update=true", "pinned=false", "pinned=true", NULL };
 
   switch (completer)
     {
@@ -257,6 +259,9 @@ offer_values (const Completion *completion, LodgeCompleter completer)
       break;
     case LODGE_COMPLETE_KINDS:
       offer_words (completion, kinds);
+      break;
+    case LODGE_COMPLETE_IMAGE_FLAGS:
+      offer_words (completion, flags);
       break;
     case LODGE_COMPLETE_FILES:
       puts (":files");

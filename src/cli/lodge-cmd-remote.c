@@ -14,22 +14,13 @@
 
 #define FILE_MAX (1 << 20)
 
-static char *
-format_flag (GVariant *row, const char *key)
-{
-  gboolean value = FALSE;
-
-  g_variant_lookup (row, key, "b", &value);
-  return g_strdup (value ? _ ("yes") : "");
-}
-
 static const LodgeColumn columns[] = {
   { "name", N_ ("NAME"), NULL, FALSE, FALSE },
   { "protocol", N_ ("PROTOCOL"), NULL, FALSE, FALSE },
   { "url", N_ ("URL"), NULL, FALSE, FALSE },
-  { "default", N_ ("DEFAULT"), format_flag, FALSE, FALSE },
-  { "signed", N_ ("SIGNED"), format_flag, FALSE, TRUE },
-  { "private", N_ ("PRIVATE"), format_flag, FALSE, TRUE },
+  { "default", N_ ("DEFAULT"), lodge_format_row_flag, FALSE, FALSE },
+  { "signed", N_ ("SIGNED"), lodge_format_row_flag, FALSE, TRUE },
+  { "private", N_ ("PRIVATE"), lodge_format_row_flag, FALSE, TRUE },
   { "mirrors", N_ ("MIRRORS"), NULL, FALSE, TRUE },
   { NULL },
 };

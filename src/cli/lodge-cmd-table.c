@@ -166,6 +166,15 @@ static const LodgeArgSpec image_aliases[] = { { "IMAGE", 0, LODGE_COMPLETE_IMAGE
                                               { "ALIAS", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, 0 },
                                               ARGUMENT_END };
 static const LodgeOptionSpec image_delete_options[] = { KIND, YES, NO_WAIT, OPTION_END };
+static const LodgeArgSpec some_images[]
+    = { { "IMAGE", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, LODGE_COMPLETE_IMAGES }, ARGUMENT_END };
+static const LodgeArgSpec image_flags[] = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES },
+                                            { "FLAG", LODGE_ARG_MANY, LODGE_COMPLETE_IMAGE_FLAGS },
+                                            ARGUMENT_END };
+static const LodgeOptionSpec image_refresh_options[] = { KIND, NO_WAIT, OPTION_END };
+static const LodgeOptionSpec image_prune_options[] = {
+  { "dry-run", 'n', LODGE_OPTION_FLAG, NULL, N_ ("only say what would go"), 0 }, NO_WAIT, OPTION_END
+};
 static const LodgeOptionSpec image_pull_options[]
     = { KIND,
         { "rebuild", '\0', LODGE_OPTION_FLAG, NULL, N_ ("also when it is there already"), 0 },
@@ -608,6 +617,45 @@ const LodgeCmd lodge_cmd_table[] = {
       .arguments = image_aliases,
       .options = kind_options,
       .run = lodge_cmd_image_alias,
+  },
+  {
+      .name = "image-refresh",
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Get newer versions of cached images"),
+      .description
+      = N_ ("Without IMAGE it is all that are updated by themselves. The name then leads to the "
+            "new image; the old one goes when no instance is built on it any more. An image of "
+            "build: is built anew, and one of an address downloaded again."),
+      .examples = "lodge image refresh\nlodge image refresh images:debian/12",
+      .arguments = some_images,
+      .options = image_refresh_options,
+      .run = lodge_cmd_image_refresh,
+  },
+  {
+      .name = "image-prune",
+      .group = LODGE_GROUP_IMAGES,
+      .flags = LODGE_CMD_OUTPUT,
+      .summary = N_ ("Remove cached images that no instance is built on"),
+      .description
+      = N_ ("Images of remotes go, whatever their age, and partial downloads; not what an instance "
+            "is built on, what was imported or published, what is pinned, and what has an alias "
+            "that you gave it."),
+      .examples = "lodge image prune --dry-run\nlodge image prune",
+      .options = image_prune_options,
+      .run = lodge_cmd_image_prune,
+  },
+  {
+      .name = "image-set",
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Say whether an image stays and is updated"),
+      .description
+      = N_ ("pinned=true: it does not expire, and nothing takes its place by itself. "
+            "auto-update=false: it is not replaced by a newer version, but expires as others do."),
+      .examples = "lodge image set debian/12 pinned=true\n"
+                  "lodge image set images:alpine/3.20 auto-update=false",
+      .arguments = image_flags,
+      .options = kind_options,
+      .run = lodge_cmd_image_set,
   },
   {
       .name = "image-delete",

@@ -60,6 +60,15 @@ lodge_format_row_size (GVariant *row, const char *key)
 }
 
 char *
+lodge_format_row_flag (GVariant *row, const char *key)
+{
+  gboolean value = FALSE;
+
+  g_variant_lookup (row, key, "b", &value);
+  return g_strdup (value ? _ ("yes") : "");
+}
+
+char *
 lodge_format_row_fingerprint (GVariant *row, const char *key)
 {
   g_autofree char *text = lodge_row_string (row, key);

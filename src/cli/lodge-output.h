@@ -61,6 +61,8 @@ guint64 lodge_row_uint (GVariant *row, const char *key, guint64 fallback);
 char *lodge_format_row_size (GVariant *row, const char *key);
 char *lodge_format_row_time (GVariant *row, const char *key);
 char *lodge_format_row_fingerprint (GVariant *row, const char *key);
+/** "yes" or nothing. */
+char *lodge_format_row_flag (GVariant *row, const char *key);
 
 /** Local time, "2026-03-01 12:30"; "-" for 0. (transfer full) */
 char *lodge_format_time (guint64 seconds);

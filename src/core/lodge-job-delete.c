@@ -59,7 +59,10 @@ ended (LodgeJob *job)
 
   lodge_instance_set_transient (job->instance, -1);
   if (job->error == NULL)
-    lodge_manager_empty_trash (job->manager, tag);
+    {
+      lodge_manager_empty_trash (job->manager, tag);
+      lodge_cache_let_go (job->manager, job->instance->image_fingerprint);
+    }
   else
     lodge_reconcile_look_up (job->manager, job->instance->uuid);
 }

@@ -71,6 +71,8 @@ on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (fingerprint != NULL && !add_aliases (job, fingerprint, &error))
     g_clear_pointer (&fingerprint, g_free);
+  if (fingerprint != NULL)
+    lodge_image_store_renew (LODGE_IMAGE_STORE (source), fingerprint);
   take_fingerprint (job, fingerprint, error);
 }
 

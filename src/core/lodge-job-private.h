@@ -136,6 +136,8 @@ extern const LodgeJobKind lodge_job_kind_image_pull;
 extern const LodgeJobKind lodge_job_kind_image_import;
 extern const LodgeJobKind lodge_job_kind_image_delete;
 extern const LodgeJobKind lodge_job_kind_image_export;
+extern const LodgeJobKind lodge_job_kind_image_update;
+extern const LodgeJobKind lodge_job_kind_image_prune;
 extern const LodgeJobKind lodge_job_kind_publish;
 
 /* ---- steps that several kinds share ---- */

@@ -43,6 +43,8 @@ struct _LodgeManager
   guint look_up_source;
   guint resync_source;
   guint housekeeping_source;
+  gint64 backed_up_at;    /* monotonic µs */
+  gboolean checks_images; /* remotes are being asked for newer ones */
 };
 
 /* lodge-manager.c */
@@ -68,6 +70,21 @@ void lodge_reconcile_apply (LodgeManager *self, const char *uuid, LodgeKind kind
 void lodge_reconcile_set_state (LodgeManager *self, LodgeInstance *instance, LodgeState state);
 /** Reads one domain again, soon. */
 void lodge_reconcile_look_up (LodgeManager *self, const char *uuid);
+
+/* lodge-cache.c */
+/** Begins to keep house: see there. */
+void lodge_cache_start (LodgeManager *self);
+/** Drops cached images that have expired, or that no name leads to, and that nothing uses. */
+void lodge_cache_sweep (LodgeManager *self);
+/** An instance made from it is gone; (nullable) @fingerprint. */
+void lodge_cache_let_go (LodgeManager *self, const char *fingerprint);
+/** Whether the image can be had again and nothing uses it. */
+gboolean lodge_cache_may_drop (LodgeManager *self, const LodgeImage *image);
+
+/* lodge-job-cache.c */
+/** @refs: "<kind>/<ref>" */
+LodgeJob *lodge_manager_update_refs (LodgeManager *self, const char *const *refs, gboolean quietly,
+                                     guint32 uid, GError **error);
 
 /* lodge-recovery.c */
 gboolean lodge_recovery_load (LodgeManager *self, GError **error);

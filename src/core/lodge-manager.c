@@ -15,7 +15,6 @@
 #define JOB_KEEP_SECONDS 60
 /* But however quickly jobs come, what is remembered of them stays below 4 MiB. */
 #define JOB_KEEP_MAX    2048
-#define BACKUP_SECONDS  3600
 #define MIN_UUID_PREFIX 8
 
 G_DEFINE_FINAL_TYPE (LodgeManager, lodge_manager, G_TYPE_OBJECT)
@@ -174,23 +173,7 @@ lodge_manager_new (const LodgeManagerConfig *config, GError **error)
   return g_steal_pointer (&self);
 }
 
-/* ---- housekeeping ---- */
-
-static void
-back_up (LodgeManager *self)
-{
-  g_autoptr (GError) error = NULL;
-
-  if (!lodge_sqlite_store_backup (self->store, &error))
-    g_warning ("the database was not backed up: %s", error->message);
-}
-
-static gboolean
-keep_house (gpointer user_data)
-{
-  back_up (user_data);
-  return G_SOURCE_CONTINUE;
-}
+/* ---- the trash ---- */
 
 static void
 empty_trash_on_thread (GTask *task, gpointer source, gpointer task_data, GCancellable *cancellable)
@@ -229,7 +212,7 @@ void
 lodge_manager_start (LodgeManager *self)
 {
   lodge_manager_empty_trash (self, NULL);
-  self->housekeeping_source = g_timeout_add_seconds (BACKUP_SECONDS, keep_house, self);
+  lodge_cache_start (self);
   if (self->network != NULL)
     lodge_network_start (self->network);
   lodge_reconcile_start (self);

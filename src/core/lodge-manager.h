@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "lodge-image-store.h"
+#include "lodge-image-cache.h"
 #include "lodge-instance.h"
 #include "lodge-job.h"
 #include "lodge-sqlite-store.h"
@@ -122,6 +122,20 @@ LodgeJob *lodge_manager_export_image (LodgeManager *self, const char *fingerprin
 LodgeJob *lodge_manager_publish_instance (LodgeManager *self, LodgeInstance *instance,
                                           const char *const *aliases, const char *description,
                                           guint32 uid, GError **error);
+/**
+ * lodge_manager_refresh_images:
+ * @images: (nullable): LodgeImage whose remotes to ask; NULL: all that are to be updated
+ * @out_job: borrowed; NULL: there is nothing to ask about
+ */
+gboolean lodge_manager_refresh_images (LodgeManager *self, GPtrArray *images, guint32 uid,
+                                       LodgeJob **out_job, GError **error);
+/** Fingerprints of cached images that nothing uses; (transfer full). */
+GPtrArray *lodge_manager_list_prunable (LodgeManager *self);
+/** Removes what is in use by nothing of these; @partials: names of downloads. */
+LodgeJob *lodge_manager_drop_images (LodgeManager *self, GPtrArray *fingerprints,
+                                     const char *const *partials, guint32 uid, GError **error);
+/** When the image expires, by the wall clock; 0: not, as things are. */
+gint64 lodge_manager_get_image_expiry (LodgeManager *self, const LodgeImage *image);
 LodgeJob *lodge_manager_delete_image (LodgeManager *self, const char *fingerprint, guint32 uid,
                                       GError **error);
 

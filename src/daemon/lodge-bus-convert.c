@@ -389,5 +389,9 @@ lodge_bus_image_to_row (LodgeManager *manager, const LodgeImage *image)
   add_string (&builder, "source", image->source);
   add_path (&builder, "path", lodge_bus_path_of_image (image->fingerprint));
   add (&builder, "used-by", lodge_bus_image_users (manager, image->fingerprint));
+  add_uint64 (&builder, "expires", lodge_manager_get_image_expiry (manager, image));
+  add (&builder, "cached", g_variant_new_boolean (image->cached));
+  add (&builder, "pinned", g_variant_new_boolean (image->pinned));
+  add (&builder, "auto-update", g_variant_new_boolean (image->auto_update));
   return g_variant_builder_end (&builder);
 }

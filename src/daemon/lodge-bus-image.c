@@ -107,6 +107,30 @@ get_used_by (LodgeBus *bus, gpointer object, gboolean trusted)
   return lodge_bus_image_users (bus->manager, ((const LodgeImage *) object)->fingerprint);
 }
 
+static GVariant *
+get_cached (LodgeBus *bus, gpointer object, gboolean trusted)
+{
+  return g_variant_new_boolean (((const LodgeImage *) object)->cached);
+}
+
+static GVariant *
+get_pinned (LodgeBus *bus, gpointer object, gboolean trusted)
+{
+  return g_variant_new_boolean (((const LodgeImage *) object)->pinned);
+}
+
+static GVariant *
+get_auto_update (LodgeBus *bus, gpointer object, gboolean trusted)
+{
+  return g_variant_new_boolean (((const LodgeImage *) object)->auto_update);
+}
+
+static GVariant *
+get_expires_at (LodgeBus *bus, gpointer object, gboolean trusted)
+{
+  return g_variant_new_uint64 ((guint64) lodge_manager_get_image_expiry (bus->manager, object));
+}
+
 /* An image's changes carry no mask: there is one bit for whatever can change. */
 static const LodgeBusProperty properties[] = {
   { "Fingerprint", get_fingerprint, 0, 0 },
@@ -120,6 +144,10 @@ static const LodgeBusProperty properties[] = {
   { "CreatedAt", get_created_at, 0, 0 },
   { "LastUsedAt", get_last_used_at, 1, 0 },
   { "UsedBy", get_used_by, 0, 0 },
+  { "Cached", get_cached, 1, 0 },
+  { "Pinned", get_pinned, 1, 0 },
+  { "AutoUpdate", get_auto_update, 1, 0 },
+  { "ExpiresAt", get_expires_at, 0, 0 },
   { NULL },
 };
 
@@ -137,6 +165,38 @@ set_aliases (LodgeBusCall *call)
   if (lodge_bus_options_check (options, NULL, "option", &error)
       && lodge_image_store_set_aliases (lodge_manager_get_images (call->bus->manager),
                                         image->fingerprint, aliases, &error))
+    lodge_bus_call_return (call, NULL);
+  else
+    lodge_bus_call_fail (call, error);
+}
+
+static void
+set_flags (LodgeBusCall *call)
+{
+  static const char *const names[] = { "pinned", "auto-update", NULL };
+  const LodgeImage *image = call->object;
+  g_autoptr (GVariantIter) flags = NULL;
+  g_autoptr (GVariant) options = NULL;
+  int values[] = { -1, -1 };
+  GError *error = NULL;
+  const char *name;
+  gboolean value;
+
+  g_variant_get (call->parameters, "(a{sb}@a{sv})", &flags, &options);
+  while (error == NULL && g_variant_iter_next (flags, "{&sb}", &name, &value))
+    {
+      gsize i = 0;
+      while (names[i] != NULL && strcmp (names[i], name) != 0)
+        i++;
+      if (names[i] != NULL)
+        values[i] = value;
+      else
+        g_set_error (&error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                     "An image has no such flag\nThere are pinned and auto-update.");
+    }
+  if (error == NULL && lodge_bus_options_check (options, NULL, "option", &error)
+      && lodge_image_store_set_flags (lodge_manager_get_images (call->bus->manager),
+                                      image->fingerprint, values[0], values[1], &error))
     lodge_bus_call_return (call, NULL);
   else
     lodge_bus_call_fail (call, error);
@@ -231,6 +291,7 @@ export_image (LodgeBusCall *call)
 static const LodgeBusMethod methods[] = {
   { "Export", export_image },
   { "SetAliases", set_aliases },
+  { "SetFlags", set_flags },
   { "Delete", delete },
   { NULL },
 };

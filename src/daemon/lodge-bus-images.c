@@ -20,29 +20,39 @@ find (LodgeBus *bus, const char *node, GError **error)
   return lodge_manager_get_images (bus->manager);
 }
 
+/* Whoever does not say which kind takes either. */
+static const LodgeImage *
+find_image (LodgeBusCall *call, const char *ref, GVariant *options, GError **error)
+{
+  g_autoptr (GError) local_error = NULL;
+  const LodgeImage *image;
+  LodgeKind kind;
+
+  if (!lodge_bus_kind_from_options (options, &kind, error))
+    return NULL;
+  image = lodge_image_store_resolve (call->object, ref, kind, &local_error);
+  if (image == NULL && lodge_bus_options_get_string (options, "kind") == NULL
+      && g_error_matches (local_error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
+    image = lodge_image_store_resolve (call->object, ref, LODGE_KIND_VM, NULL);
+  if (image == NULL)
+    g_propagate_error (error, g_steal_pointer (&local_error));
+  return image;
+}
+
+static const LodgeBusOption kind_option[] = { { "kind", "s" }, { NULL } };
+
 static void
 get_image (LodgeBusCall *call)
 {
-  static const LodgeBusOption known[] = { { "kind", "s" }, { NULL } };
   g_autoptr (GVariant) options = NULL;
   g_autofree char *path = NULL;
   const LodgeImage *image = NULL;
   GError *error = NULL;
   const char *ref;
-  LodgeKind kind;
 
   g_variant_get (call->parameters, "(&s@a{sv})", &ref, &options);
-  if (lodge_bus_options_check (options, known, "option", &error)
-      && lodge_bus_kind_from_options (options, &kind, &error))
-    image = lodge_image_store_resolve (call->object, ref, kind, &error);
-  /* Whoever does not say which kind takes either. */
-  if (image == NULL && lodge_bus_options_get_string (options, "kind") == NULL
-      && g_error_matches (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND))
-    {
-      image = lodge_image_store_resolve (call->object, ref, LODGE_KIND_VM, NULL);
-      if (image != NULL)
-        g_clear_error (&error);
-    }
+  if (lodge_bus_options_check (options, kind_option, "option", &error))
+    image = find_image (call, ref, options, &error);
   if (image == NULL)
     {
       lodge_bus_call_fail (call, error);
@@ -126,6 +136,118 @@ pull (LodgeBusCall *call)
         job = lodge_manager_pull_image (call->bus->manager, &what, call->uid, &error);
     }
   lodge_bus_call_return_job (call, job, error);
+}
+
+/* ---- the cache ---- */
+
+static void
+refresh (LodgeBusCall *call)
+{
+  g_autofree const char **refs = NULL;
+  g_autoptr (GVariant) options = NULL;
+  g_autoptr (GPtrArray) images = g_ptr_array_new ();
+  g_autofree char *path = NULL;
+  LodgeJob *job = NULL;
+  GError *error = NULL;
+  gboolean good;
+
+  g_variant_get (call->parameters, "(^a&s@a{sv})", &refs, &options);
+  good = lodge_bus_check_job_limit (call->bus, call->uid, &error)
+         && lodge_bus_options_check (options, kind_option, "option", &error);
+  for (const char **ref = refs; good && *ref != NULL; ref++)
+    {
+      const LodgeImage *image = find_image (call, *ref, options, &error);
+      good = image != NULL;
+      g_ptr_array_add (images, (gpointer) image);
+    }
+  if (!good
+      || !lodge_manager_refresh_images (call->bus->manager, images->len > 0 ? images : NULL,
+                                        call->uid, &job, &error))
+    {
+      lodge_bus_call_fail (call, error);
+      return;
+    }
+  path = job != NULL ? lodge_bus_path_of_job (lodge_job_get_id (job)) : g_strdup ("/");
+  lodge_bus_call_return (call, g_variant_new ("(o)", path));
+}
+
+/* The row of an image that goes, with why it may.  (transfer floating) */
+static GVariant *
+make_prune_row (LodgeBusCall *call, const LodgeImage *image)
+{
+  g_autoptr (GVariant) row
+      = g_variant_ref_sink (lodge_bus_image_to_row (call->bus->manager, image));
+  g_auto (GVariantDict) dict = G_VARIANT_DICT_INIT (row);
+
+  g_variant_dict_insert (&dict, "why", "s",
+                         lodge_image_fate_nick (lodge_image_store_judge (call->object, image)));
+  return g_variant_dict_end (&dict);
+}
+
+/* Takes the sizes of @partials; the names of them, for the job.  (transfer container) */
+static GPtrArray *
+sum_partials (GPtrArray *partials, guint64 *out_bytes)
+{
+  GPtrArray *names = g_ptr_array_new ();
+
+  *out_bytes = 0;
+  for (guint i = 0; i < partials->len; i++)
+    {
+      const LodgeImagePartial *partial = g_ptr_array_index (partials, i);
+
+      *out_bytes += partial->size;
+      g_ptr_array_add (names, partial->name);
+    }
+  g_ptr_array_add (names, NULL);
+  return names;
+}
+
+static void
+prune (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[] = { { "dry-run", "b" }, { NULL } };
+  g_autoptr (GVariant) options = g_variant_get_child_value (call->parameters, 0);
+  g_autoptr (GPtrArray) images = lodge_manager_list_prunable (call->bus->manager);
+  g_autoptr (GPtrArray) partials = lodge_image_store_list_partials (call->object);
+  guint64 bytes = 0, download_bytes = 0;
+  g_autoptr (GPtrArray) names = sum_partials (partials, &download_bytes);
+  g_auto (GVariantDict) summary = G_VARIANT_DICT_INIT (NULL);
+  g_autofree char *path = g_strdup ("/");
+  GVariantBuilder rows;
+  GError *error = NULL;
+
+  if (!lodge_bus_check_job_limit (call->bus, call->uid, &error)
+      || !lodge_bus_options_check (options, known, "option", &error))
+    {
+      lodge_bus_call_fail (call, error);
+      return;
+    }
+  g_variant_builder_init (&rows, G_VARIANT_TYPE ("aa{sv}"));
+  for (guint i = 0; i < images->len; i++)
+    {
+      const LodgeImage *image = lodge_image_store_get (call->object, g_ptr_array_index (images, i));
+
+      bytes += image->size;
+      g_variant_builder_add_value (&rows, make_prune_row (call, image));
+    }
+  g_variant_dict_insert (&summary, "bytes", "t", bytes);
+  g_variant_dict_insert (&summary, "downloads", "u", (guint32) partials->len);
+  g_variant_dict_insert (&summary, "download-bytes", "t", download_bytes);
+  if (!lodge_bus_options_get_bool (options, "dry-run") && images->len + partials->len > 0)
+    {
+      LodgeJob *job = lodge_manager_drop_images (
+          call->bus->manager, images, (const char *const *) names->pdata, call->uid, &error);
+      if (job == NULL)
+        {
+          g_variant_builder_clear (&rows);
+          lodge_bus_call_fail (call, error);
+          return;
+        }
+      g_free (path);
+      path = lodge_bus_path_of_job (lodge_job_get_id (job));
+    }
+  lodge_bus_call_return (
+      call, g_variant_new ("(aa{sv}@a{sv}o)", &rows, g_variant_dict_end (&summary), path));
 }
 
 /* ---- import ---- */
@@ -235,6 +357,8 @@ static const LodgeBusMethod methods[] = {
   { "ListImages", list_images },
   { "Pull", pull },
   { "Import", import },
+  { "Refresh", refresh },
+  { "Prune", prune },
   { NULL },
 };
 

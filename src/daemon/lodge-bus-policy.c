@@ -26,6 +26,8 @@ static const LodgeBusPolicy policy_table[] = {
   { IMAGES, "ListImages", NULL, 0 },
   { IMAGES, "Pull", ACT ("image"), 0 },
   { IMAGES, "Import", ACT ("image"), LODGE_POLICY_TAKES_FDS },
+  { IMAGES, "Refresh", ACT ("image"), 0 },
+  { IMAGES, "Prune", ACT ("image"), 0 },
 
   { REMOTES, "List", NULL, 0 },
   { REMOTES, "Add", ACT ("remote"), 0 },
@@ -53,6 +55,7 @@ static const LodgeBusPolicy policy_table[] = {
   { INSTANCE, "GetXml", ACT ("instance-modify"), 0 },
 
   { IMAGE, "SetAliases", ACT ("image"), 0 },
+  { IMAGE, "SetFlags", ACT ("image"), 0 },
   { IMAGE, "Delete", ACT ("image"), 0 },
   { IMAGE, "Export", ACT ("image"), LODGE_POLICY_TAKES_FDS },
 

@@ -299,7 +299,7 @@ list_images (LodgeBusCall *call)
   listing->architecture
       = g_strdup (architecture != NULL ? architecture : lodge_image_store_get_machine ());
   listing->any_kind = lodge_bus_options_get_string (options, "kind") == NULL;
-  lodge_image_store_browse_async (call->object, name, FALSE, FALSE, on_browsed, listing);
+  lodge_image_store_browse_async (call->object, name, LODGE_BROWSE_NONE, on_browsed, listing);
 }
 
 static void
@@ -330,9 +330,11 @@ refresh (LodgeBusCall *call)
       lodge_bus_call_fail (call, error);
       return;
     }
-  lodge_image_store_browse_async (call->object, name, TRUE,
-                                  lodge_bus_options_get_bool (options, "accept-older"),
-                                  on_refreshed, call);
+  lodge_image_store_browse_async (
+      call->object, name,
+      LODGE_BROWSE_REFRESH
+          | (lodge_bus_options_get_bool (options, "accept-older") ? LODGE_BROWSE_ACCEPT_OLDER : 0),
+      on_refreshed, call);
 }
 
 static const LodgeBusMethod methods[] = {

@@ -9,6 +9,7 @@
 
 #include "lodge-bus.h"
 #include "lodge-config.h"
+#include "lodge-daemon-config.h"
 #include "lodge-fd.h"
 #include "lodge-log.h"
 #include "lodge-resolver.h"
@@ -45,6 +46,7 @@ options_clear (LodgeDaemonOptions *options)
   g_free (options->lxc_uri);
   g_free (options->kvm_uri);
   g_free (options->proxy);
+  g_free (options->config_file);
 }
 
 static void
@@ -72,6 +74,8 @@ parse_options (LodgeDaemonOptions *out, int *argc, char ***argv, GError **error)
       "URI" },
     { "kvm-uri", 0, 0, G_OPTION_ARG_STRING, &out->kvm_uri, "libvirt connection of VMs", "URI" },
     { "proxy", 0, 0, G_OPTION_ARG_STRING, &out->proxy, "what downloads go through", "URL" },
+    { "config", 0, 0, G_OPTION_ARG_FILENAME, &out->config_file, "instead of " LODGE_CONFIG_FILE,
+      "FILE" },
     { "no-lxc", 0, 0, G_OPTION_ARG_NONE, &out->no_lxc, "no containers", NULL },
     { "no-kvm", 0, 0, G_OPTION_ARG_NONE, &out->no_kvm, "no VMs", NULL },
     { "debug", 0, 0, G_OPTION_ARG_NONE, &out->debug, "log more", NULL },
@@ -193,12 +197,28 @@ connect_bus (Daemon *self, GError **error)
   return TRUE;
 }
 
+static gboolean
+configure_images (Daemon *self, const LodgeDaemonConfig *config, GError **error)
+{
+  const char *proxy = self->options.proxy != NULL ? self->options.proxy : config->proxy;
+
+  lodge_image_store_set_helper_dir (self->images, self->options.libexec_dir);
+  lodge_image_store_set_expiry (self->images, config->remote_cache_expiry);
+  lodge_image_store_set_update_interval (self->images, config->auto_update_interval);
+  return proxy == NULL || lodge_image_store_set_proxy (self->images, proxy, error);
+}
+
 /* The store's lock comes before all else: a second lodged must not touch a thing. */
 static gboolean
 open_state (Daemon *self, const LodgeDaemonParts *parts, GError **error)
 {
   const LodgeDaemonOptions *options = &self->options;
+  gboolean ordinary = options->config_file == NULL;
+  g_auto (LodgeDaemonConfig) config = { 0 };
 
+  if (!lodge_daemon_config_read (ordinary ? LODGE_CONFIG_FILE : options->config_file, ordinary,
+                                 &config, error))
+    return FALSE;
   /* qemu and dnsmasq are other users: they pass through to their own files, and can list none. */
   if (!lodge_dir_make (options->state_dir, 0711, error))
     return FALSE;
@@ -208,10 +228,7 @@ open_state (Daemon *self, const LodgeDaemonParts *parts, GError **error)
   if (parts->prepare != NULL && !parts->prepare (options, self->store, error))
     return FALSE;
   self->images = lodge_image_store_new (LODGE_STORE (self->store), options->state_dir, error);
-  if (self->images == NULL)
-    return FALSE;
-  lodge_image_store_set_helper_dir (self->images, options->libexec_dir);
-  if (options->proxy != NULL && !lodge_image_store_set_proxy (self->images, options->proxy, error))
+  if (self->images == NULL || !configure_images (self, &config, error))
     return FALSE;
   self->drivers = parts->make_drivers (options, error);
   if (self->drivers == NULL)

@@ -18,7 +18,8 @@ typedef struct
   gboolean session;
   char *lxc_uri;
   char *kvm_uri;
-  char *proxy; /* NULL: none */
+  char *proxy;       /* NULL: none */
+  char *config_file; /* NULL: the ordinary one, if it is there */
   gboolean no_lxc;
   gboolean no_kvm;
   gboolean debug;

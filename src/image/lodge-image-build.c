@@ -60,6 +60,7 @@ describe (const Build *build, GError **error)
     return NULL;
   lodge_image_set_string (&image->source, source);
   lodge_image_set_string (&image->architecture, lodge_image_recipe_architecture (build->recipe));
+  image->cached = TRUE;
   g_strfreev (image->aliases);
   image->aliases = g_strdupv ((char **) build->recipe->aliases);
   return image;

@@ -3,22 +3,23 @@
  * Images of image servers and of plain addresses: one or two downloads, then an import like that
  * of a file.  What has come of a download is `<state>/downloads/<hash>`, the hash being that of
  * the contents when it is known, else that of the address; it outlives failures, cancels and
- * kills, and the next try goes on from it.
+ * kills, and the next try goes on from it.  Who works on one holds a lock of its file.
  */
 #include "lodge-remote-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "lodge-fd.h"
+#include "lodge-name.h"
 
 #define FOLDER           "downloads"
 #define VALIDATOR_SUFFIX ".validator"
-#define KEEP_SECONDS     (7 * 24 * 3600)
 #define DISK_RESERVE     (256ull << 20)
 #define CONNECT_MS       10000
 #define FILES_MAX        2
@@ -31,6 +32,7 @@ typedef struct
   const char *stage;
   char *local;
   int fd;
+  guint64 limit; /* what there is room for */
 } Part;
 
 typedef struct
@@ -41,6 +43,8 @@ typedef struct
   char *fingerprint; /* that is expected, or NULL */
   char *description;
   char *result;
+  gboolean quietly;
+  gboolean auto_update; /* its server can say when there is a newer one */
   Part parts[FILES_MAX];
   guint n_parts;
   guint next;
@@ -94,7 +98,11 @@ open_part (LodgeImageStore *self, Download *download, Part *part, GError **error
   part->local = local_path (self, download->remote, part);
   part->fd = open (part->local, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (part->fd >= 0)
-    return TRUE;
+    {
+      /* Shared: what two of them write to one file is the same. */
+      (void) flock (part->fd, LOCK_SH | LOCK_NB);
+      return TRUE;
+    }
   lodge_error_set_errno (error, errno, "%s cannot be made", part->local);
   return FALSE;
 }
@@ -121,12 +129,38 @@ drop_empty (const Part *part)
     remove_part (part);
 }
 
-void
-lodge_image_download_clean (LodgeImageStore *self)
+/* ---- partial downloads ---- */
+
+static void
+partial_free (gpointer data)
 {
-  g_autofree char *folder = g_build_filename (self->state_dir, FOLDER, NULL);
+  LodgeImagePartial *partial = data;
+
+  g_free (partial->name);
+  g_free (partial);
+}
+
+static int
+compare_partials (gconstpointer a, gconstpointer b)
+{
+  return strcmp ((*(LodgeImagePartial *const *) a)->name, (*(LodgeImagePartial *const *) b)->name);
+}
+
+/* Whether a download works on it. */
+static gboolean
+is_worked_on (const char *path)
+{
+  g_auto (LodgeFd) fd = open (path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+  return fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) < 0;
+}
+
+GPtrArray *
+lodge_image_partials_list (const char *state_dir)
+{
+  g_autofree char *folder = g_build_filename (state_dir, FOLDER, NULL);
+  GPtrArray *partials = g_ptr_array_new_with_free_func (partial_free);
   g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
-  gint64 now = g_get_real_time () / G_USEC_PER_SEC;
   const char *name;
 
   while (dir != NULL && (name = g_dir_read_name (dir)) != NULL)
@@ -134,9 +168,25 @@ lodge_image_download_clean (LodgeImageStore *self)
       g_autofree char *path = g_build_filename (folder, name, NULL);
       struct stat st;
 
-      if (lstat (path, &st) == 0 && now - st.st_mtime > KEEP_SECONDS)
-        unlink (path);
+      if (!lodge_fingerprint_is_valid (name) || lstat (path, &st) < 0 || is_worked_on (path))
+        continue;
+      LodgeImagePartial *partial = g_new0 (LodgeImagePartial, 1);
+      partial->name = g_strdup (name);
+      partial->size = (guint64) st.st_size;
+      g_ptr_array_add (partials, partial);
     }
+  g_ptr_array_sort (partials, compare_partials);
+  return partials;
+}
+
+void
+lodge_image_partial_remove (const char *state_dir, const char *name)
+{
+  g_autofree char *path = g_build_filename (state_dir, FOLDER, name, NULL);
+  Part part = { .local = path };
+
+  if (lodge_fingerprint_is_valid (name) && !is_worked_on (path))
+    remove_part (&part);
 }
 
 static guint64
@@ -193,7 +243,10 @@ import (LodgeImageWork *work)
                                   .aliases = aliases,
                                   .description = download->description,
                                   .source = download->source,
-                                  .fingerprint = download->fingerprint };
+                                  .fingerprint = download->fingerprint,
+                                  .cached = TRUE,
+                                  .auto_update = download->auto_update,
+                                  .quietly = download->quietly };
   lodge_image_store_import_async (work->store, &what, work->dir, lodge_image_work_progress,
                                   lodge_image_work_notice, work, work->cancellable, on_imported,
                                   work);
@@ -202,6 +255,21 @@ import (LodgeImageWork *work)
 /* ---- downloads ---- */
 
 static void get_next (LodgeImageWork *work);
+
+/* What is larger than the limit that the disk has set lacks space.  @error: replaced. */
+static void
+explain_limit (const Part *part, GError **error)
+{
+  if (!g_error_matches (*error, LODGE_ERROR, LODGE_ERROR_LIMIT_EXCEEDED)
+      || (part->size > 0 && part->size <= part->limit))
+    return;
+  g_clear_error (error);
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_NO_SPACE,
+               "There is no room for the image: its download may have %" G_GUINT64_FORMAT
+               " MiB, and %llu MiB are kept for the instances\n`lodge image prune` removes images "
+               "that nobody needs; what has come is kept.",
+               part->limit >> 20, DISK_RESERVE >> 20);
+}
 
 static void
 on_got (GObject *source, GAsyncResult *result, gpointer user_data)
@@ -212,6 +280,7 @@ on_got (GObject *source, GAsyncResult *result, gpointer user_data)
 
   if (!lodge_helper_run_finish (download->helper, result, &error))
     {
+      explain_limit (&download->parts[download->next], &error);
       lodge_fetch_explain (download->helper, download->remote, &error);
       drop_empty (&download->parts[download->next]);
       finish (work, error);
@@ -226,6 +295,7 @@ make_helper (LodgeImageStore *self, Download *download, Part *part, GError **err
 {
   g_autofree char *validator = NULL;
   g_auto (LodgeFd) validator_fd = -1;
+  struct stat st;
 
   if (!open_part (self, download, part, error))
     return NULL;
@@ -243,9 +313,14 @@ make_helper (LodgeImageStore *self, Download *download, Part *part, GError **err
     }
   if (part->size > 0)
     lodge_helper_add_int (helper, "size", (gint64) part->size);
-  lodge_helper_add_int (helper, "max-bytes", (gint64) find_space (self->state_dir));
+  /* What has come already has its place. */
+  part->limit
+      = find_space (self->state_dir) + (fstat (part->fd, &st) == 0 ? (guint64) st.st_size : 0);
+  lodge_helper_add_int (helper, "max-bytes", (gint64) part->limit);
   lodge_helper_add_int (helper, "connect-ms", CONNECT_MS);
   lodge_helper_add (helper, "stage", part->stage);
+  if (download->quietly)
+    lodge_helper_add_int (helper, "nice", LODGE_IMAGE_QUIET_NICE);
   return helper;
 }
 
@@ -297,6 +372,7 @@ download_new (const LodgeRemote *remote, const LodgeCatalogEntry *entry, const L
       return download;
     }
   download->fingerprint = g_strdup (entry->fingerprint);
+  download->auto_update = TRUE;
   download->description = lodge_catalog_describe (entry);
   if (entry->meta_path != NULL)
     add_part (download, entry->meta_path, entry->meta_sha256, entry->meta_size,
@@ -308,8 +384,9 @@ download_new (const LodgeRemote *remote, const LodgeCatalogEntry *entry, const L
 void
 lodge_image_download_join (LodgeImageStore *self, const LodgeRemote *remote,
                            const LodgeCatalogEntry *entry, const LodgeImageFile *file,
-                           const char *alias, const char *source, LodgeImageProgressFunc progress,
-                           LodgeImageNoticeFunc notice, gpointer func_data, GTask *task)
+                           const char *alias, const char *source, gboolean quietly,
+                           LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
+                           gpointer func_data, GTask *task)
 {
   /* Who says what it must be does not share with those who take what comes. */
   g_autofree char *key = g_strconcat ("download/", entry != NULL ? entry->fingerprint : source,
@@ -322,8 +399,9 @@ lodge_image_download_join (LodgeImageStore *self, const LodgeRemote *remote,
       lodge_image_work_join (work, task, progress, notice, func_data);
       return;
     }
-  work = lodge_image_work_new (self, key, download_new (remote, entry, file, alias, source),
-                               download_free, &error);
+  Download *download = download_new (remote, entry, file, alias, source);
+  download->quietly = quietly;
+  work = lodge_image_work_new (self, key, download, download_free, &error);
   if (work == NULL)
     {
       g_task_return_error (task, error);

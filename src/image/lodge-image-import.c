@@ -26,6 +26,8 @@ typedef struct
   char *description;
   char *source;
   char *expected; /* fingerprint, or NULL */
+  gboolean cached;
+  gboolean auto_update;
   LodgeHelper *helper;
   char *fingerprint;
   GError *error;
@@ -119,6 +121,8 @@ describe (Import *import, GError **error)
   if (image == NULL || !check_image (import, image, error))
     return NULL;
   lodge_image_set_string (&image->source, import->source);
+  image->cached = import->cached;
+  image->auto_update = import->auto_update;
   const LodgeImage *known = lodge_image_store_get (import->store, image->fingerprint);
   if (import->description != NULL && *import->description != '\0')
     lodge_image_set_string (&image->description, import->description);
@@ -234,6 +238,8 @@ make_helper (Import *import, const LodgeImageImport *what, GError **error)
   lodge_helper_add_int (helper, "memory.convert", CONVERT_MEMORY);
   lodge_helper_add_int (helper, "limit.cpu", CPU_SECONDS);
   lodge_helper_add_int (helper, "inspect", 1);
+  if (what->quietly)
+    lodge_helper_add_int (helper, "nice", LODGE_IMAGE_QUIET_NICE);
   lodge_helper_set_progress_func (helper, on_progress, import);
   lodge_helper_set_line_func (helper, on_line, import);
   return helper;
@@ -278,6 +284,8 @@ lodge_image_store_import_async (LodgeImageStore *self, const LodgeImageImport *w
   import->description = g_strdup (what->description);
   import->source = g_strdup (what->source != NULL ? what->source : "import");
   import->expected = g_strdup (what->fingerprint);
+  import->cached = what->cached;
+  import->auto_update = what->cached && what->auto_update;
   import->progress = progress;
   import->notice = notice;
   import->func_data = func_data;

@@ -173,7 +173,8 @@ download (GTask *task, const LodgeRemote *remote, const LodgeCatalogEntry *entry
   const LodgeImageFile file = { .sha256 = obtain->sha256, .description = obtain->description };
 
   lodge_image_download_join (self, remote, entry, &file, obtain->local_alias, source,
-                             obtain->progress, obtain->notice, obtain->func_data,
+                             (obtain->flags & LODGE_OBTAIN_QUIETLY) != 0, obtain->progress,
+                             obtain->notice, obtain->func_data,
                              g_task_new (self, g_task_get_cancellable (task), on_downloaded, task));
 }
 
@@ -300,12 +301,17 @@ get_from_remote (GTask *task)
   LodgeImageStore *self = g_task_get_source_object (task);
   const Obtain *obtain = g_task_get_task_data (task);
   const LodgeImageRecipe *recipe = lodge_image_recipe_find (obtain->alias);
+  /* Whoever updates quietly has just asked. */
+  LodgeBrowseFlags flags
+      = (obtain->flags & (LODGE_OBTAIN_UPDATE | LODGE_OBTAIN_QUIETLY)) == LODGE_OBTAIN_UPDATE
+            ? LODGE_BROWSE_REFRESH
+            : LODGE_BROWSE_NONE;
   GError *error = NULL;
 
   switch (obtain->remote->protocol)
     {
     case LODGE_REMOTE_SIMPLESTREAMS:
-      lodge_image_store_browse_async (self, obtain->remote->name, FALSE, FALSE, on_browsed, task);
+      lodge_image_store_browse_async (self, obtain->remote->name, flags, on_browsed, task);
       break;
     case LODGE_REMOTE_URL:
       download_file (task);
@@ -330,7 +336,8 @@ lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKin
                                 gpointer user_data)
 {
   GTask *task = g_task_new (self, cancellable, callback, user_data);
-  gboolean rebuild = (flags & LODGE_OBTAIN_REBUILD) != 0;
+  gboolean update = (flags & LODGE_OBTAIN_UPDATE) != 0;
+  gboolean rebuild = update || (flags & LODGE_OBTAIN_REBUILD) != 0;
   const LodgeImage *image = lodge_image_store_resolve (self, ref, kind, NULL);
   const LodgeImageRecipe *recipe = lodge_image_recipe_find (ref);
   Obtain *obtain = g_new0 (Obtain, 1);
@@ -346,7 +353,7 @@ lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKin
   obtain->progress = progress;
   obtain->notice = notice;
   obtain->func_data = func_data;
-  if (image != NULL && (!rebuild || !lodge_image_store_can_obtain (self, ref, kind)))
+  if (image != NULL && !update && (!rebuild || !lodge_image_store_can_obtain (self, ref, kind)))
     {
       g_task_return_pointer (task, g_strdup (image->fingerprint), g_free);
       g_object_unref (task);

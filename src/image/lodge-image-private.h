@@ -5,7 +5,7 @@
 
 #include "lodge-executor.h"
 #include "lodge-helper.h"
-#include "lodge-image-store.h"
+#include "lodge-image-cache.h"
 
 G_BEGIN_DECLS
 
@@ -13,6 +13,29 @@ G_BEGIN_DECLS
 
 /* An import or a build that takes longer is stuck. */
 #define LODGE_IMAGE_TIMEOUT_SECONDS (2 * 3600)
+
+/* Of helpers for whose work nobody waits. */
+#define LODGE_IMAGE_QUIET_NICE 19
+
+/* When a remote is asked whether it has newer versions. */
+typedef struct
+{
+  gint64 due; /* by the cache's own time */
+  guint failures;
+} LodgeImageCheck;
+
+/* See lodge-image-cache.h. */
+typedef struct
+{
+  LodgeImageClock clock;
+  gint64 counted;       /* what had been counted at `since` */
+  gint64 since;         /* of clock.running */
+  gint64 wall_offset;   /* of the wall clock to what is counted */
+  guint64 expiry;       /* seconds; 0: none */
+  guint64 interval;     /* seconds between questions; 0: none are asked */
+  GHashTable *partials; /* name of a partial download → Seen; see lodge-image-cache.c */
+  GHashTable *checks;   /* name of a remote → LodgeImageCheck */
+} LodgeImageCache;
 
 struct _LodgeImageStore
 {
@@ -30,6 +53,7 @@ struct _LodgeImageStore
   GHashTable *refusals;    /* name of a remote → why it is not asked for a while */
   char *default_remote;
   char *proxy; /* for all remotes that name none; or NULL */
+  LodgeImageCache cache;
 };
 
 /* ---- lodge-image.c ---- */
@@ -86,6 +110,27 @@ char *lodge_image_store_dir (LodgeImageStore *self, const char *fingerprint);
  * it.  An image that is there already keeps its age and, as far as @image has none, its aliases.
  */
 gboolean lodge_image_store_commit (LodgeImageStore *self, LodgeImage *image, GError **error);
+
+/** Writes the document of @image, which has been changed, and tells.  A failure is logged when
+ * @error is NULL. */
+gboolean lodge_image_store_record (LodgeImageStore *self, LodgeImage *image, GError **error);
+
+/** The newest image of @kind that came from @source; borrowed or NULL. */
+const LodgeImage *lodge_image_store_find_source (LodgeImageStore *self, const char *source,
+                                                 LodgeKind kind);
+
+/* ---- lodge-image-cache.c ---- */
+
+void lodge_image_cache_init (LodgeImageStore *self);
+void lodge_image_cache_clear (LodgeImageStore *self);
+/** Reads how much time has been counted, and begins to count. */
+void lodge_image_cache_load (LodgeImageStore *self);
+/** Seconds of the cache's own time. */
+gint64 lodge_image_cache_now (LodgeImageStore *self);
+/** Of a remote: borrowed, made when there is none. */
+LodgeImageCheck *lodge_image_cache_get_check (LodgeImageStore *self, const char *remote);
+/** Writes what was counted and when remotes are to be asked; a failure is logged. */
+void lodge_image_cache_save (LodgeImageStore *self);
 
 /* ---- lodge-image-publish.c ---- */
 

@@ -51,6 +51,7 @@ lodge_image_store_finalize (GObject *object)
   g_hash_table_unref (self->refusals);
   g_free (self->default_remote);
   g_free (self->proxy);
+  lodge_image_cache_clear (self);
   G_OBJECT_CLASS (lodge_image_store_parent_class)->finalize (object);
 }
 
@@ -79,6 +80,7 @@ lodge_image_store_init (LodgeImageStore *self)
   self->refreshes = g_hash_table_new (g_str_hash, g_str_equal);
   self->refusals
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, lodge_refresh_refusal_free);
+  lodge_image_cache_init (self);
 }
 
 void
@@ -251,7 +253,7 @@ lodge_image_store_new (LodgeStore *store, const char *state_dir, GError **error)
       || !clean_folder (self, "staging", BUILD_DIR_PREFIX, error)
       || !lodge_remotes_load (self, error))
     return NULL;
-  lodge_image_download_clean (self);
+  lodge_image_cache_load (self);
   g_hash_table_iter_init (&iter, self->images);
   while (g_hash_table_iter_next (&iter, NULL, &image))
     list_aliases (self, image);
@@ -366,9 +368,10 @@ find_by_alias (LodgeImageStore *self, const char *alias, LodgeKind kind)
   return fingerprint != NULL ? g_hash_table_lookup (self->images, fingerprint) : NULL;
 }
 
-static const LodgeImage *
-find_by_source (LodgeImageStore *self, const char *source, LodgeKind kind)
+const LodgeImage *
+lodge_image_store_find_source (LodgeImageStore *self, const char *source, LodgeKind kind)
 {
+  const LodgeImage *newest = NULL;
   GHashTableIter iter;
   gpointer value;
 
@@ -376,10 +379,11 @@ find_by_source (LodgeImageStore *self, const char *source, LodgeKind kind)
   while (g_hash_table_iter_next (&iter, NULL, &value))
     {
       const LodgeImage *image = value;
-      if (image->kind == kind && strcmp (image->source, source) == 0)
-        return image;
+      if (image->kind == kind && strcmp (image->source, source) == 0
+          && (newest == NULL || image->created_at > newest->created_at))
+        newest = image;
     }
-  return NULL;
+  return newest;
 }
 
 /* What is here under that name: its own, or the one that the default remote has for it. */
@@ -392,7 +396,9 @@ find_by_name (LodgeImageStore *self, const char *ref, LodgeKind kind)
 
   if (image == NULL && name == ref)
     image = find_by_alias (self, qualified, kind);
-  return image == NULL && lodge_remotes_is_url (ref) ? find_by_source (self, ref, kind) : image;
+  return image == NULL && lodge_remotes_is_url (ref)
+             ? lodge_image_store_find_source (self, ref, kind)
+             : image;
 }
 
 const LodgeImage *
@@ -547,7 +553,12 @@ lodge_image_store_commit (LodgeImageStore *self, LodgeImage *image, GError **err
     {
       image->created_at = old->created_at;
       image->last_used_at = old->last_used_at;
+      /* What somebody brought here himself stays his. */
+      image->cached = image->cached && old->cached;
+      image->pinned = old->pinned;
+      image->auto_update = image->cached && old->auto_update;
     }
+  image->used_clock = lodge_image_cache_now (self);
   for (char **alias = old != NULL ? old->aliases : NULL; alias != NULL && *alias != NULL; alias++)
     if (!g_strv_contains ((const char *const *) image->aliases, *alias))
       g_ptr_array_add (aliases, g_strdup (*alias));
@@ -629,17 +640,36 @@ lodge_image_store_touch (LodgeImageStore *self, const char *fingerprint)
 {
   LodgeImage *image = g_hash_table_lookup (self->images, fingerprint);
   gint64 now = g_get_real_time () / G_USEC_PER_SEC;
-  g_auto (Changes) changes = { 0 };
-  g_autoptr (GError) error = NULL;
+  gint64 clock = lodge_image_cache_now (self);
 
-  changes_init (&changes);
-  if (image == NULL || ABS (now - image->last_used_at) < TOUCH_INTERVAL_SECONDS)
+  if (image == NULL
+      || (ABS (now - image->last_used_at) < TOUCH_INTERVAL_SECONDS
+          && clock - image->used_clock < TOUCH_INTERVAL_SECONDS))
     return;
   image->last_used_at = now;
+  image->used_clock = clock;
+  lodge_image_store_record (self, image, NULL);
+}
+
+gboolean
+lodge_image_store_record (LodgeImageStore *self, LodgeImage *image, GError **error)
+{
+  g_auto (Changes) changes = { 0 };
+  g_autoptr (GError) local_error = NULL;
+
+  changes_init (&changes);
   changes_put_image (&changes, image);
-  if (!changes_commit (&changes, self, &error))
-    g_warning ("The use of the image %.12s is not recorded: %s", fingerprint, error->message);
+  if (!changes_commit (&changes, self, &local_error))
+    {
+      if (error == NULL)
+        g_warning ("A change of the image %.12s is not recorded: %s", image->fingerprint,
+                   local_error->message);
+      else
+        g_propagate_error (error, g_steal_pointer (&local_error));
+      return FALSE;
+    }
   g_signal_emit (self, signals[IMAGE_CHANGED], 0, image->fingerprint);
+  return TRUE;
 }
 
 char *

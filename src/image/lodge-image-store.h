@@ -30,6 +30,10 @@ typedef struct
   guint64 virtual_size;   /* VMs: of the disk */
   gint64 created_at;
   gint64 last_used_at;
+  gboolean cached;      /* it came from a remote; see lodge-image-cache.h */
+  gboolean pinned;      /* stays, whoever uses it */
+  gboolean auto_update; /* newer versions take its place */
+  gint64 used_clock;    /* of the cache's clock: when it was last of use */
 } LodgeImage;
 
 LodgeImage *lodge_image_copy (const LodgeImage *image);
@@ -48,8 +52,7 @@ G_DECLARE_FINAL_TYPE (LodgeImageStore, lodge_image_store, LODGE, IMAGE_STORE, GO
  */
 LodgeImageStore *lodge_image_store_new (LodgeStore *store, const char *state_dir, GError **error);
 
-/** Where lodge-image-worker is; at first the directory that Lodge was built
- * for. */
+/** Where lodge-image-worker is; at first the directory that Lodge was built for. */
 void lodge_image_store_set_helper_dir (LodgeImageStore *self, const char *helper_dir);
 
 /** What all downloads go through whose remote has no proxy of its own; the environment is never
@@ -89,6 +92,8 @@ typedef enum
   LODGE_OBTAIN_REBUILD = 1 << 0, /* even when it is cached */
   LODGE_OBTAIN_PRIVATE = 1 << 1, /* an address may be one of a private network */
   LODGE_OBTAIN_HTTP = 1 << 2,    /* an address may begin with http:// */
+  LODGE_OBTAIN_UPDATE = 1 << 3,  /* a newer version than what is cached, if there is one */
+  LODGE_OBTAIN_QUIETLY = 1 << 4, /* nobody waits: with low priority */
 } LodgeObtainFlags;
 
 /** What is known of the file behind an address. */
@@ -135,6 +140,8 @@ typedef struct
   const char *description;    /* (nullable): instead of the image's own */
   const char *source;         /* (nullable): where it is from; "import" */
   const char *fingerprint;    /* (nullable): what it must have; else IMAGE_INVALID */
+  /* It can be had from @source again; that can say when there is a newer one; low priority. */
+  gboolean cached, auto_update, quietly;
 } LodgeImageImport;
 
 /**

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "lodge-image-private.h"
+#include "lodge-remote-private.h"
 
-#include "lodge-json.h"
+#include <string.h>
+
 #include "lodge-name.h"
 
 #define DOCUMENT_MAX (64 * 1024)
@@ -92,6 +93,10 @@ lodge_image_to_document (const LodgeImage *image)
   json_object_set_int_member (object, "virtual-size", (gint64) image->virtual_size);
   json_object_set_int_member (object, "created-at", image->created_at);
   json_object_set_int_member (object, "last-used-at", image->last_used_at);
+  json_object_set_int_member (object, "used-clock", image->used_clock);
+  json_object_set_boolean_member (object, "cached", image->cached);
+  json_object_set_boolean_member (object, "pinned", image->pinned);
+  json_object_set_boolean_member (object, "auto-update", image->auto_update);
   json_object_set_object_member (object, "properties", properties);
   return lodge_json_to_text (object);
 }
@@ -109,6 +114,31 @@ take_properties (LodgeImage *image, JsonObject *properties)
   while (json_object_iter_next (&iter, &name, &node))
     if (json_node_get_value_type (node) == G_TYPE_STRING)
       g_hash_table_insert (image->properties, g_strdup (name), json_node_dup_string (node));
+}
+
+/* Records of a version without a cache do not say it. */
+static gboolean
+comes_from_remote (const char *source)
+{
+  return strchr (source, ':') != NULL && !g_str_has_prefix (source, "instance:");
+}
+
+/* A build has to be made, and an address downloaded, to know what it has become. */
+static gboolean
+can_be_asked (const char *source)
+{
+  return comes_from_remote (source) && !g_str_has_prefix (source, "build:")
+         && !lodge_remotes_is_url (source);
+}
+
+static void
+take_flags (LodgeImage *image, JsonObject *object)
+{
+  image->used_clock = lodge_json_get_int (object, "used-clock", 0);
+  image->cached = lodge_json_get_bool (object, "cached", comes_from_remote (image->source));
+  image->pinned = lodge_json_get_bool (object, "pinned", FALSE);
+  image->auto_update
+      = lodge_json_get_bool (object, "auto-update", image->cached && can_be_asked (image->source));
 }
 
 LodgeImage *
@@ -135,6 +165,7 @@ lodge_image_from_document (const char *fingerprint, const char *document, GError
   image->virtual_size = (guint64) lodge_json_get_int (object, "virtual-size", 0);
   image->created_at = lodge_json_get_int (object, "created-at", 0);
   image->last_used_at = lodge_json_get_int (object, "last-used-at", 0);
+  take_flags (image, object);
   take_properties (image, lodge_json_get_object (object, "properties"));
   return image;
 }

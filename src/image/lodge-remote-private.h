@@ -139,12 +139,12 @@ void lodge_image_build_join (LodgeImageStore *self, const LodgeImageRecipe *reci
  * @file: of the one file
  * @alias: (nullable): for the image
  * @source: where it is from
+ * @quietly: with low priority
  */
 void lodge_image_download_join (LodgeImageStore *self, const LodgeRemote *remote,
                                 const LodgeCatalogEntry *entry, const LodgeImageFile *file,
-                                const char *alias, const char *source, LodgeImageProgressFunc progress,
-                                LodgeImageNoticeFunc notice, gpointer func_data, GTask *task);
-/** Drops partial downloads that nobody came back for. */
-void lodge_image_download_clean (LodgeImageStore *self);
+                                const char *alias, const char *source, gboolean quietly,
+                                LodgeImageProgressFunc progress, LodgeImageNoticeFunc notice,
+                                gpointer func_data, GTask *task);
 
 G_END_DECLS

@@ -452,7 +452,7 @@ is_fresh (const char *path)
 typedef struct
 {
   char *remote;
-  gboolean strict; /* a copy will not do */
+  LodgeBrowseFlags flags;
 } Browse;
 
 static void
@@ -468,7 +468,9 @@ return_catalog (GTask *task, const GError *failure)
   LodgeImageStore *self = g_task_get_source_object (task);
   Browse *browse = g_task_get_task_data (task);
   g_autofree char *path = lodge_refresh_catalog_path (self, browse->remote);
-  GPtrArray *catalog = failure == NULL || !browse->strict ? lodge_catalog_read (path) : NULL;
+  GPtrArray *catalog = failure == NULL || !(browse->flags & LODGE_BROWSE_REFRESH)
+                           ? lodge_catalog_read (path)
+                           : NULL;
 
   if (catalog != NULL)
     g_task_return_pointer (task, catalog, (GDestroyNotify) g_ptr_array_unref);
@@ -484,28 +486,29 @@ static void
 on_refreshed (GObject *source, GAsyncResult *result, gpointer user_data)
 {
   GTask *task = user_data;
+  const Browse *browse = g_task_get_task_data (task);
   g_autoptr (GError) error = NULL;
 
   (void) g_task_propagate_boolean (G_TASK (result), &error);
   /* A list that was refused as hostile is no reason to stop using the one before it. */
-  if (error != NULL)
+  if (error != NULL && (browse->flags & LODGE_BROWSE_SILENT) == 0)
     g_message ("%s", error->message);
   return_catalog (task, error);
 }
 
 void
-lodge_image_store_browse_async (LodgeImageStore *self, const char *name, gboolean refresh,
-                                gboolean accept_older, GAsyncReadyCallback callback,
-                                gpointer user_data)
+lodge_image_store_browse_async (LodgeImageStore *self, const char *name, LodgeBrowseFlags flags,
+                                GAsyncReadyCallback callback, gpointer user_data)
 {
   GTask *task = g_task_new (self, NULL, callback, user_data);
   GError *error = NULL;
   const LodgeRemote *remote = lodge_image_store_get_remote (self, name, &error);
   g_autofree char *path = lodge_refresh_catalog_path (self, name);
+  gboolean refresh = (flags & LODGE_BROWSE_REFRESH) != 0;
   Browse *browse = g_new0 (Browse, 1);
 
   browse->remote = g_strdup (name);
-  browse->strict = refresh;
+  browse->flags = flags;
   g_task_set_task_data (task, browse, (GDestroyNotify) browse_free);
   if (remote != NULL && remote->protocol == LODGE_REMOTE_URL)
     g_set_error (&error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
@@ -525,7 +528,8 @@ lodge_image_store_browse_async (LodgeImageStore *self, const char *name, gboolea
   else if (!refresh && find_refusal (self, name) != NULL)
     return_catalog (task, find_refusal (self, name)->error);
   else
-    refresh_join (self, remote, accept_older, g_task_new (self, NULL, on_refreshed, task));
+    refresh_join (self, remote, (flags & LODGE_BROWSE_ACCEPT_OLDER) != 0,
+                  g_task_new (self, NULL, on_refreshed, task));
 }
 
 GPtrArray *

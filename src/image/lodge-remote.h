@@ -101,17 +101,23 @@ typedef struct
 
 void lodge_catalog_entry_free (LodgeCatalogEntry *entry);
 
+typedef enum
+{
+  LODGE_BROWSE_NONE = 0,
+  LODGE_BROWSE_REFRESH = 1 << 0,      /* ask the server even when what is known is fresh */
+  LODGE_BROWSE_ACCEPT_OLDER = 1 << 1, /* take an index that is older than one seen before */
+  LODGE_BROWSE_SILENT = 1 << 2,       /* log no failure */
+} LodgeBrowseFlags;
+
 /**
  * lodge_image_store_browse_async:
- * @refresh: ask the server even when what is known is fresh
- * @accept_older: take an index that is older than one seen before
  *
  * What a remote offers.  The server is asked when the copy is older than ten minutes; when it
  * cannot be reached the copy is what there is, and without one the error is DOWNLOAD.  A server
- * that could not be reached is not asked again for five minutes, unless @refresh.
+ * that could not be reached is not asked again for five minutes, unless with REFRESH.
  */
-void lodge_image_store_browse_async (LodgeImageStore *self, const char *remote, gboolean refresh,
-                                     gboolean accept_older, GAsyncReadyCallback callback,
+void lodge_image_store_browse_async (LodgeImageStore *self, const char *remote,
+                                     LodgeBrowseFlags flags, GAsyncReadyCallback callback,
                                      gpointer user_data);
 /** Returns: (transfer full): LodgeCatalogEntry, in the order of the first alias. */
 GPtrArray *lodge_image_store_browse_finish (LodgeImageStore *self, GAsyncResult *result,

@@ -321,6 +321,8 @@ class Mock:
             "Description": variant("Debian 12"), "Properties": GLib.Variant("a{ss}", {"os": EVIL}),
             "Size": variant(123456789), "Source": variant("build:debian/12"),
             "CreatedAt": variant(1700000000), "LastUsedAt": variant(0), "UsedBy": variant(["web"]),
+            "Cached": variant(True), "Pinned": variant(False), "AutoUpdate": variant(False),
+            "ExpiresAt": GLib.Variant("t", 1700864000),
         }
 
     def images_ListImages(self, path, parameters, invocation):
@@ -328,6 +330,7 @@ class Mock:
             row(fingerprint=FINGERPRINT, aliases=self.aliases, kind="container",
                 architecture="x86_64", description="Debian 12", size=123456789,
                 created=1700000000, last_used=0, source="build:debian/12", used_by=["web"],
+                expires=1700864000, cached=True, pinned=False, auto_update=False,
                 path=GLib.Variant("o", self.image_path))],)))
 
     def images_GetImage(self, path, parameters, invocation):
@@ -365,6 +368,27 @@ class Mock:
     def image_SetAliases(self, path, parameters, invocation):
         self.aliases = parameters.unpack()[0]
         invocation.return_value(None)
+
+    def image_SetFlags(self, path, parameters, invocation):
+        invocation.return_value(None)
+
+    def images_Refresh(self, path, parameters, invocation):
+        if not parameters.unpack()[0]:
+            invocation.return_value(GLib.Variant("(o)", ("/",)))
+            return
+        job = self.new_job("image-update", "Looking", 10)
+        job.notices.append("debian/12 is up to date")
+        invocation.return_value(GLib.Variant("(o)", (job.path,)))
+
+    def images_Prune(self, path, parameters, invocation):
+        path = "/"
+        if not parameters.unpack()[0]["dry-run"]:
+            path = self.new_job("image-prune", "Pruning", 10).path
+        invocation.return_value(GLib.Variant("(aa{sv}a{sv}o)", ([
+            row(fingerprint=FINGERPRINT, aliases=self.aliases, kind="container", size=123456789,
+                last_used=1700000000, why="unused")],
+            row(bytes=GLib.Variant("t", 123456789), downloads=GLib.Variant("u", 1),
+                download_bytes=GLib.Variant("t", 1)), path)))
 
     def image_Delete(self, path, parameters, invocation):
         raise Failure("InUse", "The image debian/12 is in use by web.\ndelete web first")

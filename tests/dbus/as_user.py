@@ -15,7 +15,7 @@ from gi.repository import Gio, GLib
 from lodgetest import Client, DBusError, variant
 
 VALUES = {"s": "web", "o": "/", "b": False, "u": 0, "t": 0, "q": 24, "i": 1, "d": 0.0, "as": [],
-          "a{ss}": {}, "a{sv}": {}, "a{sa{ss}}": {}}
+          "a{sb}": {}, "a{ss}": {}, "a{sv}": {}, "a{sa{ss}}": {}}
 
 
 def attempt(func):

@@ -112,6 +112,21 @@ lodge_request_get_fd (const LodgeRequest *request, const char *name)
   return (int) fd;
 }
 
+/* The scheduler of the disk takes its priority from that of the processor. */
+static bool
+apply_priority (const LodgeRequest *request, LodgeFail *fail)
+{
+  long long nice;
+
+  if (!lodge_request_get (request, "nice"))
+    return true;
+  if (!lodge_request_get_number (request, "nice", 0, 19, &nice, fail))
+    return false;
+  if (setpriority (PRIO_PROCESS, 0, (int) nice) < 0)
+    return lodge_fail_errno (fail, errno, "Cannot set the priority");
+  return true;
+}
+
 bool
 lodge_request_apply_limits (const LodgeRequest *request, LodgeFail *fail)
 {
@@ -128,5 +143,5 @@ lodge_request_apply_limits (const LodgeRequest *request, LodgeFail *fail)
       if (setrlimit (limits[i].resource, &limit) < 0)
         return lodge_fail_errno (fail, errno, "Cannot set “%s”", limits[i].key);
     }
-  return true;
+  return apply_priority (request, fail);
 }
