@@ -106,6 +106,12 @@ lodge_cmd_image_list (LodgeCli *cli, const LodgeArgs *args, GError **error)
 char *
 lodge_image_path (LodgeClient *client, const LodgeArgs *args, const char *ref, GError **error)
 {
+  return lodge_image_path_of_kind (client, lodge_args_string (args, "kind"), ref, error);
+}
+
+char *
+lodge_image_path_of_kind (LodgeClient *client, const char *kind, const char *ref, GError **error)
+{
   g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
   g_autoptr (GVariant) body = NULL;
   char *path = NULL;
@@ -116,8 +122,8 @@ lodge_image_path (LodgeClient *client, const LodgeArgs *args, const char *ref, G
                            _ ("The name of an image must be text."));
       return NULL;
     }
-  if (lodge_args_string (args, "kind") != NULL)
-    g_variant_dict_insert (&options, "kind", "s", lodge_args_string (args, "kind"));
+  if (kind != NULL)
+    g_variant_dict_insert (&options, "kind", "s", kind);
   body = lodge_client_call (client, LODGE_OBJECT_PATH, "Images", "GetImage",
                             g_variant_new ("(s@a{sv})", ref, g_variant_dict_end (&options)), "(o)",
                             error);

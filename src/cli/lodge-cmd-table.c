@@ -211,6 +211,16 @@ static const LodgeArgSpec serve_tree_arguments[]
     = { { "DIRECTORY", 0, LODGE_COMPLETE_FILES },
         { "IMAGE", LODGE_ARG_OPTIONAL | LODGE_ARG_MANY, LODGE_COMPLETE_IMAGES },
         ARGUMENT_END };
+static const LodgeOptionSpec convert_options[]
+    = { { "to", '\0', LODGE_OPTION_STRING, "KIND", N_ ("vm or container"), LODGE_COMPLETE_KINDS },
+        { "size", '\0', LODGE_OPTION_STRING, "SIZE", N_ ("of the VM's disk (10GiB)"), 0 },
+        OPTION_END };
+static const LodgeOptionSpec instance_convert_options[]
+    = { { "to", '\0', LODGE_OPTION_STRING, "KIND", N_ ("vm or container"), LODGE_COMPLETE_KINDS },
+        { "size", '\0', LODGE_OPTION_STRING, "SIZE", N_ ("of the VM's disk (10GiB)"), 0 },
+        { "start", '\0', LODGE_OPTION_FLAG, NULL, N_ ("let it run afterwards"), 0 },
+        FORCE (N_ ("stop it first when it runs; it runs afterwards")),
+        OPTION_END };
 static const LodgeOptionSpec publish_options[]
     = { { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_ ("a name for the image (repeatable)"),
           0 },
@@ -598,6 +608,35 @@ const LodgeCmd lodge_cmd_table[] = {
       .arguments = serve_tree_arguments,
       .options = serve_tree_options,
       .run = lodge_cmd_image_serve_tree,
+  },
+  {
+      .name = "convert",
+      .group = LODGE_GROUP_INSTANCES,
+      .summary = N_ ("Turn a container into a VM, or a VM into a container"),
+      .description
+      = N_ ("It keeps its name, its files with owners and attributes, its machine id and its keys; "
+            "its address is another one. It has to be stopped. The old one is put aside as "
+            "INSTANCE-old until the new one has booted, and is back when that fails. A VM without "
+            "a guest agent cannot tell that it has booted: then the old one stays aside."),
+      .examples = "lodge convert web --to=vm --size=20GiB\nlodge convert --force db --to=container",
+      .arguments = one_instance,
+      .options = instance_convert_options,
+      .run = lodge_cmd_convert,
+  },
+  {
+      .name = "image-convert",
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Make an image for VMs of one for containers, or the other way round"),
+      .description
+      = N_ ("The new image has the same aliases; the other stays. `lodge launch` does this by "
+            "itself when an alias is there for the other kind only. A VM gets a kernel from its "
+            "distribution's packages; where they cannot be had, the one it has in /boot, or this "
+            "host's."),
+      .examples = "lodge image convert mine/1 --to=vm --size=20GiB\n"
+                  "lodge image convert shop --to=container",
+      .arguments = one_image,
+      .options = convert_options,
+      .run = lodge_cmd_image_convert,
   },
   {
       .name = "publish",

@@ -27,8 +27,8 @@ wants_image (LodgeJob *job)
   return lodge_json_get_bool (job->data, "fetch", FALSE);
 }
 
-static gboolean
-wants_network (LodgeJob *job)
+gboolean
+lodge_step_wants_network (LodgeJob *job)
 {
   return job->manager->network != NULL;
 }
@@ -71,8 +71,8 @@ obtain_image (LodgeJob *job)
 
 /* ---- reserve ---- */
 
-static gboolean
-ensure_network (LodgeJob *job, GError **error)
+gboolean
+lodge_step_ensure_network (LodgeJob *job, GError **error)
 {
   job->network = lodge_network_ensure (job->manager->network, error);
   return job->network != NULL;
@@ -141,8 +141,8 @@ make_spec (LodgeJob *job, const LodgeImage *image)
   return spec;
 }
 
-static gboolean
-reserve (LodgeJob *job, GError **error)
+gboolean
+lodge_step_reserve (LodgeJob *job, GError **error)
 {
   LodgeManager *manager = job->manager;
   LodgeInstance *instance = job->instance;
@@ -172,16 +172,16 @@ reserve (LodgeJob *job, GError **error)
   return lodge_registry_commit_new (manager->store, instance, job->row, error);
 }
 
-static gboolean
-unreserve (LodgeJob *job, GError **error)
+gboolean
+lodge_step_unreserve (LodgeJob *job, GError **error)
 {
   return lodge_registry_commit_delete (job->manager->store, job->instance, job->row, error);
 }
 
 /* ---- files, network, domain ---- */
 
-static gboolean
-create_storage (LodgeJob *job, GError **error)
+gboolean
+lodge_step_create_storage (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
   g_autofree char *backing = NULL;
@@ -192,8 +192,8 @@ create_storage (LodgeJob *job, GError **error)
                                error);
 }
 
-static gboolean
-discard_storage (LodgeJob *job, GError **error)
+gboolean
+lodge_step_discard_storage (LodgeJob *job, GError **error)
 {
   g_autofree char *tag = g_strdup_printf ("%" G_GINT64_FORMAT, job->row->id);
 
@@ -201,8 +201,8 @@ discard_storage (LodgeJob *job, GError **error)
          && lodge_storage_empty_trash (job->manager->state_dir, tag, error);
 }
 
-static gboolean
-add_host (LodgeJob *job, GError **error)
+gboolean
+lodge_step_add_host (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
 
@@ -210,8 +210,8 @@ add_host (LodgeJob *job, GError **error)
                                  instance->address, error);
 }
 
-static gboolean
-remove_host (LodgeJob *job, GError **error)
+gboolean
+lodge_step_remove_host (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
 
@@ -219,8 +219,8 @@ remove_host (LodgeJob *job, GError **error)
          || lodge_network_remove_host (job->manager->network, instance->mac, error);
 }
 
-static gboolean
-define (LodgeJob *job, GError **error)
+gboolean
+lodge_step_define (LodgeJob *job, GError **error)
 {
   LodgeDriver *driver = lodge_manager_driver_for (job->manager, job->target, error);
 
@@ -228,8 +228,8 @@ define (LodgeJob *job, GError **error)
          && lodge_driver_define (driver, job->spec, job->output, job->cancellable, error);
 }
 
-static gboolean
-undefine (LodgeJob *job, GError **error)
+gboolean
+lodge_step_undefine (LodgeJob *job, GError **error)
 {
   LodgeDriver *driver = lodge_manager_driver_for (job->manager, job->target, error);
 
@@ -237,8 +237,8 @@ undefine (LodgeJob *job, GError **error)
 }
 
 /* From here on the instance exists: a crash finishes the job, a failed start leaves it stopped. */
-static gboolean
-commit (LodgeJob *job, GError **error)
+gboolean
+lodge_step_commit_new (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
 
@@ -257,8 +257,8 @@ commit (LodgeJob *job, GError **error)
 
 /* Of a launch that was cancelled while it started.  The record goes with the rest of it; until then
  * a crash must not take the instance for one that is complete. */
-static gboolean
-uncommit (LodgeJob *job, GError **error)
+gboolean
+lodge_step_uncommit (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
   LodgeRecordState before = instance->record;
@@ -306,33 +306,33 @@ static const LodgeJobStep steps[] = {
   { .nick = "network",
     .stage = "looking at the network",
     .where = LODGE_STEP_DRIVER,
-    .run = ensure_network,
-    .wanted = wants_network },
+    .run = lodge_step_ensure_network,
+    .wanted = lodge_step_wants_network },
   { .nick = "reserve",
     .stage = "reserving",
     .where = LODGE_STEP_MAIN,
-    .run = reserve,
+    .run = lodge_step_reserve,
     .undo_where = LODGE_STEP_MAIN,
-    .undo = unreserve },
+    .undo = lodge_step_unreserve },
   { .nick = "storage",
     .stage = "making the root",
     .where = LODGE_STEP_IO,
-    .run = create_storage,
+    .run = lodge_step_create_storage,
     .undo_where = LODGE_STEP_IO,
-    .undo = discard_storage },
+    .undo = lodge_step_discard_storage },
   { .nick = "host",
     .stage = "reserving the address",
     .where = LODGE_STEP_IO,
-    .run = add_host,
+    .run = lodge_step_add_host,
     .undo_where = LODGE_STEP_IO,
-    .undo = remove_host,
-    .wanted = wants_network },
+    .undo = lodge_step_remove_host,
+    .wanted = lodge_step_wants_network },
   { .nick = "define",
     .stage = "defining",
     .where = LODGE_STEP_DRIVER,
-    .run = define,
+    .run = lodge_step_define,
     .undo_where = LODGE_STEP_DRIVER,
-    .undo = undefine },
+    .undo = lodge_step_undefine },
   { .nick = "seed",
     .stage = "making it itself",
     .where = LODGE_STEP_ASYNC,
@@ -341,9 +341,9 @@ static const LodgeJobStep steps[] = {
   { .nick = "commit",
     .stage = "committing",
     .where = LODGE_STEP_MAIN,
-    .run = commit,
+    .run = lodge_step_commit_new,
     .undo_where = LODGE_STEP_MAIN,
-    .undo = uncommit },
+    .undo = lodge_step_uncommit },
   { .nick = "start",
     .stage = "starting",
     .where = LODGE_STEP_DRIVER,

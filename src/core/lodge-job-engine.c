@@ -17,11 +17,12 @@ static void begin_undo (LodgeJob *self);
 static void undo_next (LodgeJob *self);
 
 static const LodgeJobKind *const kinds[] = {
-  &lodge_job_kind_create,       &lodge_job_kind_delete,       &lodge_job_kind_start,
-  &lodge_job_kind_stop,         &lodge_job_kind_restart,      &lodge_job_kind_pause,
-  &lodge_job_kind_resume,       &lodge_job_kind_rename,       &lodge_job_kind_image_pull,
-  &lodge_job_kind_image_import, &lodge_job_kind_image_delete, &lodge_job_kind_image_export,
-  &lodge_job_kind_publish,      &lodge_job_kind_image_update, &lodge_job_kind_image_prune,
+  &lodge_job_kind_create,        &lodge_job_kind_delete,       &lodge_job_kind_start,
+  &lodge_job_kind_stop,          &lodge_job_kind_restart,      &lodge_job_kind_pause,
+  &lodge_job_kind_resume,        &lodge_job_kind_rename,       &lodge_job_kind_image_pull,
+  &lodge_job_kind_image_import,  &lodge_job_kind_image_delete, &lodge_job_kind_image_export,
+  &lodge_job_kind_publish,       &lodge_job_kind_image_update, &lodge_job_kind_image_prune,
+  &lodge_job_kind_image_convert, &lodge_job_kind_convert,
 };
 
 const LodgeJobKind *

@@ -121,8 +121,8 @@ on_stop_changed (LodgeInstance *instance, guint fields, gpointer user_data)
   check_stopped (user_data);
 }
 
-static void
-wait_stopped (LodgeJob *job)
+void
+lodge_step_wait_stopped (LodgeJob *job)
 {
   lodge_reconcile_look_up (job->manager, job->instance->uuid);
   begin_wait (job, G_CALLBACK (on_stop_changed), check_stopped);
@@ -160,8 +160,8 @@ lodge_step_end_domain (LodgeJob *job, GError **error)
   return FALSE;
 }
 
-static gboolean
-ask_to_stop (LodgeJob *job, GError **error)
+gboolean
+lodge_step_ask_to_stop (LodgeJob *job, GError **error)
 {
   LodgeDriver *driver = lodge_manager_driver_for (job->manager, job->target, error);
 
@@ -305,11 +305,11 @@ ended_paused (LodgeJob *job)
       { .nick = "shutdown",                                                                        \
         .stage = "asking the guest to stop",                                                       \
         .where = LODGE_STEP_DRIVER,                                                                \
-        .run = ask_to_stop,                                                                        \
+        .run = lodge_step_ask_to_stop,                                                             \
         .wanted = wants_grace },                                                                   \
   {                                                                                                \
     .nick = "wait", .stage = "waiting for the guest to stop", .where = LODGE_STEP_ASYNC,           \
-    .run_async = wait_stopped, .wanted = wants_grace                                               \
+    .run_async = lodge_step_wait_stopped, .wanted = wants_grace                                    \
   }
 
 static const LodgeJobStep start_steps[] = { STEP_SEED, STEP_POWER_ON, STEP_BOOT };

@@ -138,6 +138,8 @@ extern const LodgeJobKind lodge_job_kind_image_delete;
 extern const LodgeJobKind lodge_job_kind_image_export;
 extern const LodgeJobKind lodge_job_kind_image_update;
 extern const LodgeJobKind lodge_job_kind_image_prune;
+extern const LodgeJobKind lodge_job_kind_image_convert;
+extern const LodgeJobKind lodge_job_kind_convert;
 extern const LodgeJobKind lodge_job_kind_publish;
 
 /* ---- steps that several kinds share ---- */
@@ -147,6 +149,22 @@ gboolean lodge_step_kill (LodgeJob *job, GError **error);
 gboolean lodge_step_end_domain (LodgeJob *job, GError **error);
 gboolean lodge_step_power_on (LodgeJob *job, GError **error);
 void lodge_step_wait_booted (LodgeJob *job);
+gboolean lodge_step_ask_to_stop (LodgeJob *job, GError **error);
+/** As long as `timeout` in the job's data says, seconds. */
+void lodge_step_wait_stopped (LodgeJob *job);
+/* Of a new instance: the job's, whose image is `image` in its data. */
+gboolean lodge_step_wants_network (LodgeJob *job);
+gboolean lodge_step_ensure_network (LodgeJob *job, GError **error);
+gboolean lodge_step_reserve (LodgeJob *job, GError **error);
+gboolean lodge_step_unreserve (LodgeJob *job, GError **error);
+gboolean lodge_step_create_storage (LodgeJob *job, GError **error);
+gboolean lodge_step_discard_storage (LodgeJob *job, GError **error);
+gboolean lodge_step_add_host (LodgeJob *job, GError **error);
+gboolean lodge_step_remove_host (LodgeJob *job, GError **error);
+gboolean lodge_step_define (LodgeJob *job, GError **error);
+gboolean lodge_step_undefine (LodgeJob *job, GError **error);
+gboolean lodge_step_commit_new (LodgeJob *job, GError **error);
+gboolean lodge_step_uncommit (LodgeJob *job, GError **error);
 gboolean lodge_step_make_staging (LodgeJob *job, GError **error);
 gboolean lodge_step_remove_staging (LodgeJob *job, GError **error);
 /** Puts into the instance what makes it itself: templates of its image, data for cloud-init. */
@@ -177,5 +195,8 @@ void lodge_step_import_image (LodgeJob *job);
 void lodge_job_image_progress (double fraction, guint64 done, guint64 total, const char *stage,
                                gpointer job);
 void lodge_job_image_notice (const char *notice, gpointer job);
+
+/** Deletes images that were made of an instance and that nothing is built on any more. */
+void lodge_job_drop_private_images (LodgeManager *manager);
 
 G_END_DECLS

@@ -136,6 +136,17 @@ LodgeJob *lodge_manager_drop_images (LodgeManager *self, GPtrArray *fingerprints
                                      const char *const *partials, guint32 uid, GError **error);
 /** When the image expires, by the wall clock; 0: not, as things are. */
 gint64 lodge_manager_get_image_expiry (LodgeManager *self, const LodgeImage *image);
+/**
+ * Makes of a stopped instance one of the other @kind, under its name.  The old one is put aside
+ * until the new one has booted, and is back when it does not.  @size: of a VM's disk, bytes; 0: as
+ * is good.  @start: let it run afterwards.
+ */
+LodgeJob *lodge_manager_convert_instance (LodgeManager *self, LodgeInstance *instance,
+                                          LodgeKind kind, guint64 size, gboolean start,
+                                          guint32 uid, GError **error);
+/** Makes of an image one for the other @kind.  @size: of a VM's disk, bytes; 0: as is good. */
+LodgeJob *lodge_manager_convert_image (LodgeManager *self, const char *fingerprint, LodgeKind kind,
+                                       guint64 size, guint32 uid, GError **error);
 LodgeJob *lodge_manager_delete_image (LodgeManager *self, const char *fingerprint, guint32 uid,
                                       GError **error);
 

@@ -59,6 +59,10 @@ job_from_row (LodgeManager *self, LodgeJournalRow *row)
   if (row->error_nick[0] != '\0')
     job->error = g_error_new_literal (LODGE_ERROR, (int) lodge_error_from_nick (row->error_nick),
                                       row->error_message);
+  LodgeInstance *old
+      = lodge_registry_get (self->registry, lodge_json_get_string (job->data, "old", NULL));
+  if (old != NULL)
+    old->job_id = row->id;
   if (job->instance != NULL)
     {
       job->instance->job_id = row->id;
@@ -95,6 +99,18 @@ lodge_recovery_load (LodgeManager *self, GError **error)
   return TRUE;
 }
 
+/* A conversion works on two instances, one of each kind. */
+static gboolean
+lacks_other_driver (LodgeManager *self, LodgeJob *job)
+{
+  if (!json_object_has_member (job->data, "old"))
+    return FALSE;
+  for (int kind = 0; kind < LODGE_N_KINDS; kind++)
+    if (self->by_kind[kind] != NULL && !self->listed[kind])
+      return TRUE;
+  return FALSE;
+}
+
 static gboolean
 needs_driver (LodgeJob *job)
 {
@@ -110,7 +126,9 @@ lodge_recovery_resume (LodgeManager *self, LodgeKind kind)
     {
       LodgeJob *job = g_ptr_array_index (self->left_over, i);
 
-      if (needs_driver (job) && job->target != kind)
+      gboolean is_pair = json_object_has_member (job->data, "old");
+
+      if (needs_driver (job) && (is_pair ? lacks_other_driver (self, job) : job->target != kind))
         {
           i++;
           continue;

@@ -288,7 +288,35 @@ export_image (LodgeBusCall *call)
   lodge_bus_call_return_job (call, job, error);
 }
 
+static void
+convert (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[] = { { "size", "t" }, { NULL } };
+  const LodgeImage *image = call->object;
+  g_autoptr (GVariant) options = NULL;
+  LodgeKind kind = LODGE_KIND_CONTAINER;
+  LodgeJob *job = NULL;
+  GError *error = NULL;
+  const char *nick;
+
+  g_variant_get (call->parameters, "(&s@a{sv})", &nick, &options);
+  if (!lodge_kind_from_nick (nick, &kind))
+    g_set_error (&error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 "an image is converted to one for a container or a vm");
+  else if (lodge_bus_check_job_limit (call->bus, call->uid, &error)
+           && lodge_bus_options_check (options, known, "option", &error))
+    {
+      guint64 size = 0;
+
+      g_variant_lookup (options, "size", "t", &size);
+      job = lodge_manager_convert_image (call->bus->manager, image->fingerprint, kind, size,
+                                         call->uid, &error);
+    }
+  lodge_bus_call_return_job (call, job, error);
+}
+
 static const LodgeBusMethod methods[] = {
+  { "Convert", convert },
   { "Export", export_image },
   { "SetAliases", set_aliases },
   { "SetFlags", set_flags },

@@ -352,6 +352,31 @@ publish (LodgeBusCall *call)
   lodge_bus_call_return_job (call, job, error);
 }
 
+static void
+convert (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[] = { { "size", "t" }, { "start", "b" }, { NULL } };
+  g_autoptr (GVariant) options = NULL;
+  LodgeKind kind = LODGE_KIND_CONTAINER;
+  guint64 size = 0;
+  gboolean start = FALSE;
+  LodgeJob *job = NULL;
+  GError *error = NULL;
+  const char *nick;
+
+  g_variant_get (call->parameters, "(&s@a{sv})", &nick, &options);
+  g_variant_lookup (options, "size", "t", &size);
+  g_variant_lookup (options, "start", "b", &start);
+  if (!lodge_kind_from_nick (nick, &kind))
+    g_set_error (&error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 "an instance is converted to a container or a vm");
+  else if (lodge_bus_check_job_limit (call->bus, call->uid, &error)
+           && lodge_bus_options_check (options, known, "option", &error))
+    job = lodge_manager_convert_instance (call->bus->manager, call->object, kind, size, start,
+                                          call->uid, &error);
+  lodge_bus_call_return_job (call, job, error);
+}
+
 /* ---- questions ---- */
 
 static void
@@ -414,6 +439,7 @@ static const LodgeBusMethod methods[] = {
   { "Rename", rename_instance },
   { "Delete", delete_instance },
   { "Publish", publish },
+  { "Convert", convert },
   { "Exec", lodge_bus_instance_exec },
   { "OpenConsole", open_console },
   { "GetConsoleLog", get_console_log },

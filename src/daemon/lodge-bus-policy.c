@@ -44,6 +44,8 @@ static const LodgeBusPolicy policy_table[] = {
   { INSTANCE, "Rename", ACT ("instance-modify"), 0 },
   { INSTANCE, "Delete", ACT ("instance-delete"), 0 },
   { INSTANCE, "Publish", ACT ("image"), 0 },
+  /* It makes an instance and deletes the old one. */
+  { INSTANCE, "Convert", ACT ("instance-delete"), 0 },
   { INSTANCE, "Exec", ACT ("instance-exec"), LODGE_POLICY_TAKES_FDS },
   { INSTANCE, "OpenConsole", ACT ("instance-exec"), 0 },
   /* What was typed and shown on a console is as private as the console. */
@@ -57,6 +59,7 @@ static const LodgeBusPolicy policy_table[] = {
   { IMAGE, "SetAliases", ACT ("image"), 0 },
   { IMAGE, "SetFlags", ACT ("image"), 0 },
   { IMAGE, "Delete", ACT ("image"), 0 },
+  { IMAGE, "Convert", ACT ("image"), 0 },
   { IMAGE, "Export", ACT ("image"), LODGE_POLICY_TAKES_FDS },
 
   { JOB, "Cancel", ACT ("cancel-foreign"), LODGE_POLICY_OWN_FREE },

@@ -7,11 +7,14 @@
  *   name                    from the default remote; when that does not have it, or cannot be
  *                           reached, built from packages where Lodge knows how
  *   https://…               one file
+ *
+ * What can only be had for the other kind is converted.
  */
 #include "lodge-remote-private.h"
 
 #include <string.h>
 
+#include "lodge-image-turn.h"
 #include "lodge-name.h"
 
 typedef struct
@@ -58,14 +61,64 @@ notify (const Obtain *obtain, const char *format, ...)
     obtain->notice (text, obtain->func_data);
 }
 
+/* ---- the other kind ---- */
+
+static LodgeKind
+other_kind (const Obtain *obtain)
+{
+  return obtain->kind == LODGE_KIND_VM ? LODGE_KIND_CONTAINER : LODGE_KIND_VM;
+}
+
+static void
+on_turned (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  g_autoptr (GTask) task = user_data;
+  GError *error = NULL;
+  char *fingerprint = lodge_image_store_turn_finish (LODGE_IMAGE_STORE (source), result, &error);
+
+  if (fingerprint != NULL)
+    g_task_return_pointer (task, fingerprint, g_free);
+  else
+    g_task_return_error (task, error);
+}
+
+/* @task: (transfer full) */
+static void
+turn (GTask *task, const char *fingerprint)
+{
+  const Obtain *obtain = g_task_get_task_data (task);
+  const LodgeImageTurn what = { .kind = obtain->kind, .fingerprint = fingerprint };
+
+  notify (obtain, "%s is there for %s only and is converted, once", obtain->ref,
+          obtain->kind == LODGE_KIND_VM ? "containers" : "VMs");
+  lodge_image_store_turn_async (g_task_get_source_object (task), &what, obtain->progress,
+                                obtain->notice, obtain->func_data, g_task_get_cancellable (task),
+                                on_turned, task);
+}
+
 /* @task, @fingerprint: (transfer full) */
 static void
 succeed (GTask *task, char *fingerprint)
 {
   LodgeImageStore *self = g_task_get_source_object (task);
   const Obtain *obtain = g_task_get_task_data (task);
+  const LodgeImage *image = lodge_image_store_get (self, fingerprint);
   GError *error = NULL;
 
+  if (image != NULL && image->kind != obtain->kind)
+    {
+      g_autofree char *other = fingerprint;
+
+      if (obtain->local_alias == NULL
+          || lodge_image_store_add_alias (self, other, obtain->local_alias, &error))
+        turn (task, other);
+      else
+        {
+          g_task_return_error (task, error);
+          g_object_unref (task);
+        }
+      return;
+    }
   if (obtain->local_alias != NULL
       && !lodge_image_store_add_alias (self, fingerprint, obtain->local_alias, &error))
     {
@@ -124,6 +177,8 @@ fall_back (GTask *task, GError *error)
   const LodgeImageRecipe *recipe
       = !obtain->is_qualified ? lodge_image_recipe_find (obtain->ref) : NULL;
   LodgeImageStore *self = g_task_get_source_object (task);
+  const LodgeImage *other
+      = lodge_image_store_resolve (self, obtain->ref, other_kind (obtain), NULL);
 
   if (recipe == NULL && !obtain->is_qualified
       && g_error_matches (error, LODGE_ERROR, LODGE_ERROR_DOWNLOAD))
@@ -137,7 +192,14 @@ fall_back (GTask *task, GError *error)
       || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_CANCELLED)
       || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_NO_SPACE))
     {
-      fail (task, error);
+      if (other != NULL && !g_error_matches (error, LODGE_ERROR, LODGE_ERROR_CANCELLED)
+          && !g_error_matches (error, LODGE_ERROR, LODGE_ERROR_NO_SPACE))
+        {
+          g_clear_error (&error);
+          turn (task, other->fingerprint);
+        }
+      else
+        fail (task, error);
       return;
     }
   notify (obtain, "%s is built from the distribution's packages, for %s", obtain->ref,
@@ -181,15 +243,10 @@ download (GTask *task, const LodgeRemote *remote, const LodgeCatalogEntry *entry
 static GError *
 make_not_found (const Obtain *obtain, GPtrArray *catalog)
 {
-  LodgeKind other = obtain->kind == LODGE_KIND_VM ? LODGE_KIND_CONTAINER : LODGE_KIND_VM;
   g_autoptr (GPtrArray) names = g_ptr_array_new ();
   g_autofree char *head = g_strndup (obtain->alias, 80);
   g_autofree char *shown = lodge_text_escape (head);
 
-  if (lodge_catalog_find (catalog, obtain->alias, other) != NULL)
-    return g_error_new (LODGE_ERROR, LODGE_ERROR_NOT_FOUND,
-                        "The remote “%s” has the image “%s” for %s only", obtain->remote->name,
-                        shown, other == LODGE_KIND_VM ? "VMs" : "containers");
   for (guint i = 0; i < catalog->len; i++)
     {
       const LodgeCatalogEntry *entry = g_ptr_array_index (catalog, i);
@@ -214,6 +271,11 @@ on_browsed (GObject *source, GAsyncResult *result, gpointer user_data)
   g_autoptr (GPtrArray) catalog = lodge_image_store_browse_finish (self, result, &error);
   const LodgeCatalogEntry *entry
       = catalog != NULL ? lodge_catalog_find (catalog, obtain->alias, obtain->kind) : NULL;
+  const LodgeImageRecipe *recipe
+      = !obtain->is_qualified ? lodge_image_recipe_find (obtain->ref) : NULL;
+  /* What is built for the kind beats what is converted to it. */
+  if (entry == NULL && catalog != NULL && recipe == NULL)
+    entry = lodge_catalog_find (catalog, obtain->alias, other_kind (obtain));
   const LodgeImage *known = entry != NULL ? lodge_image_store_get (self, entry->fingerprint) : NULL;
 
   if (g_cancellable_is_cancelled (g_task_get_cancellable (task)))
@@ -225,7 +287,7 @@ on_browsed (GObject *source, GAsyncResult *result, gpointer user_data)
     fall_back (task, error);
   else if (entry == NULL)
     fall_back (task, make_not_found (obtain, catalog));
-  else if (known != NULL && known->kind == obtain->kind)
+  else if (known != NULL)
     succeed (task, g_strdup (known->fingerprint));
   else
     {
@@ -327,6 +389,21 @@ get_from_remote (GTask *task)
     }
 }
 
+/* An image of the other kind that nobody else could give for this one. */
+static const LodgeImage *
+find_other (LodgeImageStore *self, const Obtain *obtain)
+{
+  const LodgeImage *other
+      = lodge_image_store_resolve (self, obtain->ref, other_kind (obtain), NULL);
+  gboolean is_own
+      = other != NULL
+        && (g_str_equal (other->source, "import") || g_str_has_prefix (other->source, "instance:")
+            || g_str_has_prefix (other->source, "convert:")
+            || g_str_has_prefix (other->fingerprint, obtain->ref));
+
+  return is_own ? other : NULL;
+}
+
 void
 lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
                                 LodgeObtainFlags flags, const LodgeImageFile *file,
@@ -358,6 +435,8 @@ lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKin
       g_task_return_pointer (task, g_strdup (image->fingerprint), g_free);
       g_object_unref (task);
     }
+  else if (!rebuild && recipe == NULL && find_other (self, obtain) != NULL)
+    turn (task, find_other (self, obtain)->fingerprint);
   else if (rebuild && recipe != NULL)
     build (task, recipe);
   else if (!split (self, obtain, &error))
@@ -385,9 +464,13 @@ lodge_image_store_check_address (const char *ref, LodgeObtainFlags flags, GError
 gboolean
 lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind)
 {
+  LodgeKind other = kind == LODGE_KIND_VM ? LODGE_KIND_CONTAINER : LODGE_KIND_VM;
   const LodgeRemote *remote;
   const char *alias;
 
+  if (lodge_image_store_resolve (self, ref, kind, NULL) == NULL
+      && lodge_image_store_resolve (self, ref, other, NULL) != NULL)
+    return TRUE;
   if (lodge_remotes_is_url (ref))
     return lodge_remote_url_validate (ref, TRUE, "The address", NULL);
   if (lodge_image_recipe_find (ref) != NULL)

@@ -124,7 +124,6 @@ class Remotes(ServerTest):
 
     def test_what_is_not_there(self):
         self.assertFails("NotFound", self.fetch, "lab:testix/2", says="testix/1")
-        self.assertFails("NotFound", self.fetch, "lab:large/1", kind="vm", says="containers only")
         self.assertFails("NotFound", self.pull, "labb:testix/1")
         self.assertFails("NotFound", self.client.create, "x", image="labb:testix/1")
         self.assertFails("NotFound", self.pull, "nothing/1")

@@ -160,8 +160,8 @@ lodge_customise_write (LodgeOverlay overlay, const char *root, LodgeFail *fail)
   return true;
 }
 
-static bool
-make_link (const char *target, const char *path, LodgeFail *fail)
+bool
+lodge_customise_link (const char *target, const char *path, LodgeFail *fail)
 {
   g_autofree char *parent = g_path_get_dirname (path);
   if (g_mkdir_with_parents (parent, 0755) < 0)
@@ -171,15 +171,43 @@ make_link (const char *target, const char *path, LodgeFail *fail)
   return true;
 }
 
+bool
+lodge_customise_write_text (const char *path, const char *text, LodgeFail *fail)
+{
+  return write_file (path, text, strlen (text), fail);
+}
+
+static char *
+resource_name (LodgeOverlay overlay, const char *path)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (OVERLAYS); i++)
+    if (OVERLAYS[i].overlay == overlay)
+      return g_strconcat (RESOURCE_ROOT "/", OVERLAYS[i].name, path, NULL);
+  return g_strdup (path);
+}
+
+bool
+lodge_customise_write_one (LodgeOverlay overlay, const char *path, LodgeFail *fail)
+{
+  g_autofree char *name = resource_name (overlay, path);
+  g_autoptr (GBytes) bytes = g_resources_lookup_data (name, 0, NULL);
+
+  if (bytes == NULL)
+    return lodge_fail (fail, "HelperFailed", "%s is not part of Lodge", path);
+  return write_file (path, g_bytes_get_data (bytes, NULL), g_bytes_get_size (bytes), fail);
+}
+
 static bool
 make_links (LodgeOverlay overlay, LodgeFail *fail)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (LINKS); i++)
-    if ((LINKS[i].overlay & overlay) != 0 && !make_link (LINKS[i].target, LINKS[i].path, fail))
+    if ((LINKS[i].overlay & overlay) != 0
+        && !lodge_customise_link (LINKS[i].target, LINKS[i].path, fail))
       return false;
   for (gsize i = 0; i < G_N_ELEMENTS (MASKS); i++)
     {
-      if ((MASKS[i].overlay & overlay) != 0 && !make_link ("/dev/null", MASKS[i].path, fail))
+      if ((MASKS[i].overlay & overlay) != 0
+          && !lodge_customise_link ("/dev/null", MASKS[i].path, fail))
         return false;
     }
   return true;
@@ -246,8 +274,21 @@ customise_here (bool is_vm, char **apt_options, LodgeFail *fail)
          && mark_updated (fail);
 }
 
+typedef struct
+{
+  bool is_vm;
+  char **apt_options;
+} Image;
+
+static bool
+customise_image (gpointer data, LodgeFail *fail)
+{
+  const Image *image = data;
+  return customise_here (image->is_vm, image->apt_options, fail);
+}
+
 bool
-lodge_customise_run (bool is_vm, const char *root, char **apt_options, LodgeFail *fail)
+lodge_customise_in_root (const char *root, LodgeCustomiseFunc func, gpointer data, LodgeFail *fail)
 {
   int report[2];
   if (pipe2 (report, O_CLOEXEC) < 0)
@@ -257,7 +298,7 @@ lodge_customise_run (bool is_vm, const char *root, char **apt_options, LodgeFail
     {
       if (chroot (root) < 0 || chdir ("/") < 0)
         lodge_fail_errno (fail, errno, "The image cannot be entered");
-      else if (customise_here (is_vm, apt_options, fail))
+      else if (func (data, fail))
         _exit (0);
       dprintf (report[1], "%s", fail->text);
       _exit (1);
@@ -271,4 +312,60 @@ lodge_customise_run (bool is_vm, const char *root, char **apt_options, LodgeFail
     waitpid (pid, &status, 0);
   return status == 0
          || lodge_fail (fail, "HelperFailed", "The image cannot be customised: %s", text);
+}
+
+bool
+lodge_customise_run (bool is_vm, const char *root, char **apt_options, LodgeFail *fail)
+{
+  Image image = { .is_vm = is_vm, .apt_options = apt_options };
+  return lodge_customise_in_root (root, customise_image, &image, fail);
+}
+
+/* ---- taking back ---- */
+
+/** Removes the files below the resource folder @folder that are what Lodge wrote. */
+static void
+remove_folder (const char *folder, gsize prefix_length)
+{
+  g_auto (GStrv) names = g_resources_enumerate_children (folder, 0, NULL);
+  for (char **name = names; name != NULL && *name != NULL; name++)
+    {
+      g_autofree char *resource = g_strconcat (folder, *name, NULL);
+      const char *path = resource + prefix_length;
+      if (g_str_has_suffix (resource, "/"))
+        {
+          remove_folder (resource, prefix_length);
+          continue;
+        }
+      g_autoptr (GBytes) bytes = g_resources_lookup_data (resource, 0, NULL);
+      gsize size = g_bytes_get_size (bytes);
+      g_autofree char *there = g_malloc (size + 1);
+      gsize length = 0;
+      LODGE_AUTOFD fd = lodge_io_open_regular (AT_FDCWD, path, size, &length);
+      if (fd >= 0 && length == size && lodge_io_read_fd (fd, there, size + 1) == (ssize_t) size
+          && memcmp (there, g_bytes_get_data (bytes, NULL), size) == 0)
+        unlink (path);
+    }
+}
+
+static void
+remove_link (const char *path, const char *target)
+{
+  g_autofree char *there = g_file_read_link (path, NULL);
+  if (g_strcmp0 (there, target) == 0)
+    unlink (path);
+}
+
+void
+lodge_customise_undo (LodgeOverlay overlay)
+{
+  g_autofree char *folder = resource_name (overlay, "/");
+
+  remove_folder (folder, strlen (folder) - 1);
+  for (gsize i = 0; i < G_N_ELEMENTS (LINKS); i++)
+    if (LINKS[i].overlay == overlay)
+      remove_link (LINKS[i].path, LINKS[i].target);
+  for (gsize i = 0; i < G_N_ELEMENTS (MASKS); i++)
+    if (MASKS[i].overlay == overlay)
+      remove_link (MASKS[i].path, "/dev/null");
 }

@@ -29,4 +29,25 @@ bool lodge_customise_write (LodgeOverlay overlay, const char *root, LodgeFail *f
  */
 bool lodge_customise_run (bool is_vm, const char *root, char **apt_options, LodgeFail *fail);
 
+/** Runs in a child whose root directory is the tree. */
+typedef bool (*LodgeCustomiseFunc) (gpointer data, LodgeFail *fail);
+
+/** Runs @func in @root; nothing that is in the tree can lead it out of there. */
+bool lodge_customise_in_root (const char *root, LodgeCustomiseFunc func, gpointer data,
+                              LodgeFail *fail);
+
+/* The following work on the root directory of the calling process. */
+
+/** Writes one file of an overlay; what is there is replaced. */
+bool lodge_customise_write_one (LodgeOverlay overlay, const char *path, LodgeFail *fail);
+
+/** Writes @text; mode 0644, in lodge's own folder of programs 0755. */
+bool lodge_customise_write_text (const char *path, const char *text, LodgeFail *fail);
+
+/** Makes the symbolic link @path; what is there is replaced. */
+bool lodge_customise_link (const char *target, const char *path, LodgeFail *fail);
+
+/** Takes back what @overlay brought and nobody has changed: files, links, masked units. */
+void lodge_customise_undo (LodgeOverlay overlay);
+
 G_END_DECLS

@@ -94,7 +94,7 @@ work_in_sandbox (gpointer data)
 
   lodge_guest_session_set_environment ();
   guestfs_h *handle
-      = lodge_guest_disk_open (self->disk, LODGE_GUEST_APPLIANCE, LODGE_GUEST_CACHE, &fail);
+      = lodge_guest_disk_open (self->disk, false, LODGE_GUEST_APPLIANCE, LODGE_GUEST_CACHE, &fail);
   if (handle == NULL)
     return lodge_status_fail (&fail);
   bool ok = (self->access.password_hash == NULL || set_password (self, handle, &fail))

@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "lodge-command.h"
+#include "lodge-status.h"
 
 #define FORMAT "qcow2"
 #define SMP    2 /* a third faster than one */
@@ -126,7 +127,7 @@ compare_mount_points (const void *a, const void *b)
 
 /** By the operating system's own fstab; "/" first. */
 static bool
-mount_inspected (guestfs_h *handle, LodgeFail *fail)
+mount_inspected (guestfs_h *handle, bool read_only, LodgeFail *fail)
 {
   char **roots = guestfs_inspect_os (handle);
   if (roots == NULL || roots[0] == NULL)
@@ -146,7 +147,10 @@ mount_inspected (guestfs_h *handle, LodgeFail *fail)
   for (gsize i = 0; i < n; i += 2)
     {
       /* Only the root is indispensable: /mnt/usb of an fstab may well be absent. */
-      int status = guestfs_mount (handle, points[i + 1], points[i]);
+      int status = read_only ? guestfs_mount_ro (handle, points[i + 1], points[i])
+                             : guestfs_mount (handle, points[i + 1], points[i]);
+      if (status < 0)
+        lodge_status_notice ("%.100s of the disk cannot be opened and is left out.", points[i]);
       mounted = mounted || (status == 0 && strcmp (points[i], "/") == 0);
     }
   free_list (points);
@@ -155,23 +159,23 @@ mount_inspected (guestfs_h *handle, LodgeFail *fail)
 
 /** Inspection takes as long as the launch, so the common case does without. */
 static bool
-mount_root (guestfs_h *handle, LodgeFail *fail)
+mount_root (guestfs_h *handle, bool read_only, LodgeFail *fail)
 {
   g_autofree char *root = find_only_root (handle);
 
   if (root == NULL)
-    return mount_inspected (handle, fail);
-  return guestfs_mount (handle, root, "/") == 0
-         || failed (handle, "The root file system cannot be mounted", fail);
+    return mount_inspected (handle, read_only, fail);
+  int status = read_only ? guestfs_mount_ro (handle, root, "/") : guestfs_mount (handle, root, "/");
+  return status == 0 || failed (handle, "The root file system cannot be mounted", fail);
 }
 
 guestfs_h *
-lodge_guest_disk_open (const char *disk, const char *appliance_dir, const char *cache_dir,
-                       LodgeFail *fail)
+lodge_guest_disk_open (const char *disk, bool read_only, const char *appliance_dir,
+                       const char *cache_dir, LodgeFail *fail)
 {
-  guestfs_h *handle = lodge_guest_disk_launch (disk, false, appliance_dir, cache_dir, fail);
+  guestfs_h *handle = lodge_guest_disk_launch (disk, read_only, appliance_dir, cache_dir, fail);
 
-  if (handle == NULL || mount_root (handle, fail))
+  if (handle == NULL || mount_root (handle, read_only, fail))
     return handle;
   guestfs_close (handle);
   return NULL;

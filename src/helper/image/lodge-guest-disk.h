@@ -19,15 +19,15 @@ bool lodge_guest_disk_make_appliance (const char *dir, LodgeFail *fail);
 /**
  * lodge_guest_disk_open:
  * @disk: path of a qcow2 file that nobody else has open
+ * @read_only: what is written is thrown away
  * @appliance_dir: made by lodge_guest_disk_make_appliance()
  * @cache_dir: for what libguestfs remembers of QEMU
  *
- * Launches libguestfs on @disk and mounts the file systems of the operating system in it, for
- * writing.  Takes six seconds and more.  Runs in the sandbox.
+ * Launches libguestfs on @disk and mounts the file systems of the operating system in it.  Takes six seconds and more.  Runs in the sandbox.
  *
  * Returns: (transfer full): a handle for lodge_guest_disk_close(), or NULL.
  */
-guestfs_h *lodge_guest_disk_open (const char *disk, const char *appliance_dir,
+guestfs_h *lodge_guest_disk_open (const char *disk, bool read_only, const char *appliance_dir,
                                   const char *cache_dir, LodgeFail *fail);
 
 /**

@@ -45,7 +45,7 @@ serve_in_sandbox (gpointer data)
   LodgeFail fail = { 0 };
 
   lodge_guest_session_set_environment ();
-  guestfs_h *handle = lodge_guest_disk_open (self->disk, APPLIANCE, CACHE, &fail);
+  guestfs_h *handle = lodge_guest_disk_open (self->disk, false, APPLIANCE, CACHE, &fail);
   if (handle == NULL)
     return lodge_status_fail (&fail);
   lodge_status_progress (1, 0, 0, "ready");

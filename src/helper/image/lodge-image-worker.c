@@ -9,6 +9,7 @@
 #include "lodge-import.h"
 #include "lodge-seed.h"
 #include "lodge-status.h"
+#include "lodge-turn.h"
 #include "lodge/lodge-helper-protocol.h"
 
 static const struct
@@ -21,6 +22,7 @@ static const struct
   { "export", lodge_export_run },
   { "seed", lodge_seed_run },
   { "access-guestfs", lodge_guest_access_run },
+  { "turn", lodge_turn_run },
   { "files-guestfs", lodge_guest_session_run },
 };
 

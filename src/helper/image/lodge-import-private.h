@@ -41,6 +41,7 @@ typedef struct
   uint64_t max_virtual;
   uint64_t memory; /* bytes of address space; 0: no limit of its own */
   bool metadata_only;
+  bool keep_acls; /* see LodgeMemberLimits */
   bool inspect;
   const char *appliance; /* NULL: disks cannot be looked into */
   LodgeImportFound *found;

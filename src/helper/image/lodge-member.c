@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <endian.h>
+#include <glib.h>
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
@@ -303,6 +304,7 @@ lodge_member_examine (struct archive_entry *entry, LodgeLayout *layout,
 
   out_member->use = LODGE_MEMBER_EXTRACT;
   out_member->link[0] = '\0';
+  out_member->keep_acls = limits->keep_acls;
   if (!lodge_member_clean_path (archive_entry_pathname (entry), out_member->path,
                                 sizeof out_member->path, fail))
     return false;
@@ -356,10 +358,45 @@ filter_xattrs (struct archive_entry *entry, struct archive_entry *original)
     }
 }
 
+/** An ACL is an attribute too: acl(5) in the form of the kernel's <linux/posix_acl_xattr.h>. */
+static void
+keep_acl (struct archive_entry *entry, int want, const char *attribute)
+{
+  static const struct
+  {
+    int tag;
+    uint16_t value;
+  } TAGS[] = {
+    { ARCHIVE_ENTRY_ACL_USER_OBJ, 0x01 },  { ARCHIVE_ENTRY_ACL_USER, 0x02 },
+    { ARCHIVE_ENTRY_ACL_GROUP_OBJ, 0x04 }, { ARCHIVE_ENTRY_ACL_GROUP, 0x08 },
+    { ARCHIVE_ENTRY_ACL_MASK, 0x10 },      { ARCHIVE_ENTRY_ACL_OTHER, 0x20 },
+  };
+  mode_t file_type = archive_entry_filetype (entry);
+  g_autoptr (GByteArray) bytes = g_byte_array_new ();
+  uint32_t version = htole32 (2);
+  int type, permissions, tag, id;
+  const char *name;
+
+  if ((file_type != AE_IFREG && file_type != AE_IFDIR)
+      || archive_entry_acl_reset (entry, want) == 0)
+    return;
+  g_byte_array_append (bytes, (const guint8 *) &version, sizeof version);
+  while (archive_entry_acl_next (entry, want, &type, &permissions, &tag, &id, &name) == ARCHIVE_OK)
+    for (size_t i = 0; i < G_N_ELEMENTS (TAGS); i++)
+      if (TAGS[i].tag == tag)
+        {
+          bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
+          uint16_t head[] = { htole16 (TAGS[i].value), htole16 ((uint16_t) (permissions & 7)) };
+          uint32_t who = htole32 (named ? (uint32_t) id : UINT32_MAX);
+          g_byte_array_append (bytes, (const guint8 *) head, sizeof head);
+          g_byte_array_append (bytes, (const guint8 *) &who, sizeof who);
+        }
+  archive_entry_xattr_add_entry (entry, attribute, bytes->data, bytes->len);
+}
+
 void
 lodge_member_sanitize (struct archive_entry *entry, const LodgeMember *member)
 {
-  archive_entry_acl_clear (entry);
   archive_entry_set_fflags (entry, 0, 0);
   /* Few members have any, and a copy of each member would take its time. */
   if (archive_entry_xattr_count (entry) > 0)
@@ -368,6 +405,12 @@ lodge_member_sanitize (struct archive_entry *entry, const LodgeMember *member)
       filter_xattrs (entry, original);
       archive_entry_free (original);
     }
+  if (member->keep_acls)
+    {
+      keep_acl (entry, ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access");
+      keep_acl (entry, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default");
+    }
+  archive_entry_acl_clear (entry);
   archive_entry_set_pathname (entry, *member->path != '\0' ? member->path : ".");
   if (*member->link != '\0')
     archive_entry_set_hardlink (entry, member->link);

@@ -37,6 +37,7 @@ typedef struct
   uint32_t ids;       /* uids and gids from here on are refused */
   uint64_t max_bytes; /* of one file */
   bool metadata_only; /* the first of a split image's two files: no root in it */
+  bool keep_acls;     /* of a system of this host's own, not of somebody's image */
 } LodgeMemberLimits;
 
 typedef struct
@@ -44,6 +45,7 @@ typedef struct
   LodgeMemberUse use;
   char path[LODGE_MEMBER_PATH_MAX];
   char link[LODGE_MEMBER_PATH_MAX]; /* target of a hard link, below the root; "": none */
+  bool keep_acls;
 } LodgeMember;
 
 /**

@@ -61,6 +61,15 @@ lodge_recipe_archives (const LodgeRecipe *recipe)
   return ARCHIVES;
 }
 
+char *
+lodge_recipe_boot_packages (const LodgeRecipe *recipe, const char *machine)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (KERNELS); i++)
+    if (strcmp (KERNELS[i].machine, machine) == 0)
+      return g_strconcat (VM ",", KERNELS[i].kernel, NULL);
+  return g_strconcat (VM ",linux-image-", machine, NULL);
+}
+
 bool
 lodge_recipe_has_variant (const char *variant)
 {
@@ -81,8 +90,6 @@ lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, const char *varian
       packages = VARIANTS[i].packages;
   if (!is_vm)
     return g_strdup (packages);
-  for (gsize i = 0; i < G_N_ELEMENTS (KERNELS); i++)
-    if (strcmp (KERNELS[i].machine, machine) == 0)
-      return g_strconcat (packages, "," VM ",", KERNELS[i].kernel, NULL);
-  return g_strconcat (packages, "," VM ",linux-image-", machine, NULL);
+  g_autofree char *boot = lodge_recipe_boot_packages (recipe, machine);
+  return g_strconcat (packages, ",", boot, NULL);
 }

@@ -44,4 +44,7 @@ bool lodge_recipe_has_variant (const char *variant);
 char *lodge_recipe_packages (const LodgeRecipe *recipe, bool is_vm, const char *variant,
                              const char *machine);
 
+/** What a container lacks to be a VM: kernel, udev, agent.  As lodge_recipe_packages(). */
+char *lodge_recipe_boot_packages (const LodgeRecipe *recipe, const char *machine);
+
 G_END_DECLS

@@ -6,6 +6,7 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 
@@ -27,8 +28,10 @@ def say(line):
 
 
 def make():
-    is_vm = request.get("kind") == "vm"
+    is_vm = "vm" in (request.get("kind"), request.get("to"))
     seed = request.get("suite", "import")
+    if "to" in request:
+        seed = "turned " + (request.get("rootfs") or request.get("disk") or request["plan"])
     if "fd.input" in request:
         with os.fdopen(int(request["fd.input"]), "rb") as source:
             seed = source.read().decode(errors="replace")
@@ -37,7 +40,10 @@ def make():
             with os.fdopen(int(request["fd.root"]), "rb") as source:
                 seed += " and " + source.read().decode(errors="replace")
         say("result kind " + ("vm" if is_vm else "container"))
-    if is_vm:
+    if is_vm and "to" in request:  # that something can be built on
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", staging + "/disk.qcow2", "64M"],
+                       check=True, close_fds=False)
+    elif is_vm:
         with open(staging + "/disk.qcow2", "w") as disk:
             disk.write(seed)
     else:
@@ -50,6 +56,8 @@ def make():
     say("result description Made of " + seed)
     say("result property.os debian")
     say("result property.hook /bin/sh")
+    if "to" in request and is_vm:
+        say("result property.agent yes")
     say("result architecture x86_64")
 
 
@@ -58,6 +66,9 @@ for line in behaviour:
     if word == "wait":  # until a file is there
         while not os.path.exists(os.path.join(HERE, rest)):
             time.sleep(0.01)
+    elif word == "touch":
+        with open(os.path.join(HERE, rest), "w") as file:
+            pass
     elif word == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     elif word == "say":
