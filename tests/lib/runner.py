@@ -40,8 +40,6 @@ SANITIZE_ENVIRONMENT = {
     "LSAN_OPTIONS": "suppressions=%s/tests/lib/leaks.supp:print_suppressions=0" % ROOT,
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "G_DEBUG": "gc-friendly",
-    # What each cycle does is the same each time; growth is measured without sanitizers.
-    "LODGE_TEST_CYCLES": "300",
 }
 
 
