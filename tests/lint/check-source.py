@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Sizes, statics, goto, SPDX lines, words that have no place here, and the top-level layout."""
 
+import os
 import re
 
 import sources
@@ -123,6 +124,13 @@ def layout():
         yield "%s: not in the agreed top level" % name
 
 
+def programs():
+    for path in sources.files(".py", ".sh", under=("tests/host", "tests/fault")):
+        if os.path.basename(path).startswith("test-") and not os.access(
+                os.path.join(sources.ROOT, path), os.X_OK):
+            yield "%s: cannot be run (chmod +x)" % path
+
+
 def main():
     report = sources.Report()
     report.rule("files are short", long_files())
@@ -132,6 +140,7 @@ def main():
     report.rule("every file names its licence", licences())
     report.rule("no words that have no place here", words())
     report.rule("the top level is as agreed", layout())
+    report.rule("host tests are programs", programs())
     report.finish()
 
 
