@@ -57,6 +57,7 @@ class Events(HostTest):
             self.host.control("start", "looping")
             wait_until(lambda: self.client.state(path) == "running", what="the start")
         self.settle(path, "looping", "running")
+        wait_until(lambda: len(self.states(path)) >= 100, what="what was told of 50 crashes")
         events = [values[3].get("state") for where, member, values in self.client.signals
                   if member == "Event" and values[1] == "instance-state" and values[2] == path]
         self.assertEqual(self.states(path), ["crashed", "running"] * 50)
