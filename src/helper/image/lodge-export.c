@@ -10,10 +10,8 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <locale.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,8 +19,7 @@
 #include "lodge-extract.h"
 #include "lodge-io.h"
 #include "lodge-member.h"
-#include "lodge-plan.h"
-#include "lodge-rootfs.h"
+#include "lodge-plan-root.h"
 #include "lodge-sandbox.h"
 #include "lodge-status.h"
 #include "lodge-tarball.h"
@@ -364,36 +361,6 @@ run_sandbox (const Export *self, LodgeSandbox *sandbox, const LodgeSandboxBind *
   return status == 0;
 }
 
-/** Opens the staging directory once more: mounts of another namespace cannot be copied. */
-static bool
-reopen_staging (Export *self, LodgeFail *fail)
-{
-  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", self->staging);
-  g_autofree char *path = g_file_read_link (link, NULL);
-  int fd = path != NULL ? open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-
-  if (fd < 0)
-    return lodge_fail_errno (fail, errno, "The staging directory cannot be opened");
-  self->staging = fd;
-  return true;
-}
-
-/** The root of a container is put together and mapped as for its start, in a mount namespace of
- * this process alone. */
-static bool
-mount_plan (Export *self, LodgePlan *plan, LodgeFail *fail)
-{
-  if (!lodge_plan_read (plan, self->plan, fail))
-    return false;
-  LODGE_AUTOFD root = lodge_rootfs_make (plan, LODGE_ROOTFS_MAPPED, fail);
-  if (root < 0)
-    return false;
-  if (unshare (CLONE_NEWNS) < 0 || mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-    return lodge_fail_errno (fail, errno, "The container's root cannot be mounted");
-  return reopen_staging (self, fail)
-         && lodge_rootfs_attach (root, plan->source != NULL ? plan->source : plan->upper, fail);
-}
-
 static bool
 add_sources (Export *self, LodgePlan *plan, LodgeSandbox *sandbox, LodgeSandboxBind *binds,
              gsize *n, LodgeFail *fail)
@@ -402,7 +369,7 @@ add_sources (Export *self, LodgePlan *plan, LodgeSandbox *sandbox, LodgeSandboxB
     binds[(*n)++] = (LodgeSandboxBind){ .path = self->rootfs, .target = ROOTFS };
   else if (self->plan != NULL)
     {
-      if (!mount_plan (self, plan, fail))
+      if (!lodge_plan_root_mount (plan, self->plan, &self->staging, fail))
         return false;
       sandbox->idmap_base = plan->base;
       sandbox->idmap_count = plan->count;

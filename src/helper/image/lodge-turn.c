@@ -14,10 +14,8 @@
 #include <fcntl.h>
 #include <glib.h>
 #include <glob.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,8 +25,7 @@
 #include "lodge-guest-session.h"
 #include "lodge-import-private.h"
 #include "lodge-io.h"
-#include "lodge-plan.h"
-#include "lodge-rootfs.h"
+#include "lodge-plan-root.h"
 #include "lodge-sandbox.h"
 #include "lodge-status.h"
 #include "lodge-tree.h"
@@ -323,41 +320,12 @@ make_vm (gpointer data)
 
 /* ---- to a VM: the whole ---- */
 
-/** Opens the staging directory once more: mounts of another namespace cannot be copied. */
-static bool
-reopen_staging (Turn *self, LodgeFail *fail)
-{
-  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", self->staging);
-  g_autofree char *path = g_file_read_link (link, NULL);
-  int fd = path != NULL ? open (path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-
-  if (fd < 0)
-    return lodge_fail_errno (fail, errno, "The staging directory cannot be opened");
-  self->staging = fd;
-  return true;
-}
-
-/** The root of a container is put together and mapped as for its start. */
-static bool
-mount_plan (Turn *self, LodgePlan *plan, LodgeFail *fail)
-{
-  if (!lodge_plan_read (plan, self->plan_path, fail))
-    return false;
-  LODGE_AUTOFD root = lodge_rootfs_make (plan, LODGE_ROOTFS_MAPPED, fail);
-  if (root < 0)
-    return false;
-  if (unshare (CLONE_NEWNS) < 0 || mount (NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-    return lodge_fail_errno (fail, errno, "The container's root cannot be mounted");
-  return reopen_staging (self, fail)
-         && lodge_rootfs_attach (root, plan->source != NULL ? plan->source : plan->upper, fail);
-}
-
 static bool
 copy_source (Turn *self, LodgeFail *fail)
 {
   g_autofree LodgePlan *plan = self->plan_path != NULL ? g_new0 (LodgePlan, 1) : NULL;
 
-  if (plan != NULL && !mount_plan (self, plan, fail))
+  if (plan != NULL && !lodge_plan_root_mount (plan, self->plan_path, &self->staging, fail))
     return false;
   const char *path = plan == NULL           ? self->rootfs
                      : plan->source != NULL ? plan->source
