@@ -59,6 +59,7 @@ typedef struct
   /* VMs */
   char *disk_path;    /* qcow2 */
   char *seed_path;    /* nullable: a read-only disk for cloud-init, ISO 9660 */
+  char *medium_path;  /* nullable: an ISO for the CD-ROM drive, which boots while the disk cannot */
 
   /* one NIC */
   char *network;      /* libvirt network; NULL: no NIC */
@@ -250,6 +251,9 @@ struct _LodgeDriverInterface
   gboolean (*resume) (LodgeDriver *self, const char *uuid, GError **error); /* (blocking) */
   gboolean (*rename) (LodgeDriver *self, const char *uuid, const char *new_name,
                       GError **error);                                      /* (blocking) */
+  /* (blocking) takes the medium out of the CD-ROM drive; empty already is a success.  @force: also
+   * when the guest has locked the drive */
+  gboolean (*eject) (LodgeDriver *self, const char *uuid, gboolean force, GError **error);
   char *(*get_xml) (LodgeDriver *self, const char *uuid, GError **error);   /* (blocking) */
   LodgeUsage *(*get_usage) (LodgeDriver *self, const char *uuid, GError **error); /* (blocking) */
   GPtrArray *(*get_addresses) (LodgeDriver *self, const char *uuid,
@@ -275,7 +279,7 @@ struct _LodgeDriverInterface
   /* (main) */
   void (*set_event_func) (LodgeDriver *self, LodgeDomainEventFunc func, gpointer user_data);
 
-  gpointer reserved[8];
+  gpointer reserved[7];
 };
 
 /* Wrappers: each checks its slot.  Same threads as the slots. */
@@ -298,6 +302,7 @@ gboolean lodge_driver_pause (LodgeDriver *self, const char *uuid, GError **error
 gboolean lodge_driver_resume (LodgeDriver *self, const char *uuid, GError **error);
 gboolean lodge_driver_rename (LodgeDriver *self, const char *uuid, const char *new_name,
                               GError **error);
+gboolean lodge_driver_eject (LodgeDriver *self, const char *uuid, gboolean force, GError **error);
 char *lodge_driver_get_xml (LodgeDriver *self, const char *uuid, GError **error);
 LodgeUsage *lodge_driver_get_usage (LodgeDriver *self, const char *uuid, GError **error);
 GPtrArray *lodge_driver_get_addresses (LodgeDriver *self, const char *uuid, GError **error);

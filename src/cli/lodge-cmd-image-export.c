@@ -26,7 +26,7 @@ typedef struct
 
 static const Format formats[] = {
   { "unified", ".tar", TRUE },  { "split", ".meta.tar", TRUE }, { "tar", ".tar", TRUE },
-  { "qcow2", ".qcow2", FALSE }, { "raw", ".img", FALSE },
+  { "qcow2", ".qcow2", FALSE }, { "raw", ".img", FALSE },       { "iso", ".iso", FALSE },
 };
 
 static const struct
@@ -107,6 +107,16 @@ lodge_image_export (LodgeCli *cli, const char *image, const char *format, const 
   return result != NULL;
 }
 
+/* What can be imported again, here and elsewhere. */
+static const char *
+default_format (LodgeClient *client, const char *image)
+{
+  g_autoptr (GVariant) all = lodge_client_get_properties (client, image, "Image", NULL);
+  g_autofree char *kind = all != NULL ? lodge_row_string (all, "Kind") : NULL;
+
+  return g_strcmp0 (kind, "iso") == 0 ? "iso" : "unified";
+}
+
 /* The name of a split image's second file beside that of the first.  (transfer full) */
 static char *
 name_root (const char *path)
@@ -115,10 +125,9 @@ name_root (const char *path)
 }
 
 static gboolean
-export_to (LodgeCli *cli, const LodgeArgs *args, const char *image, const char *path,
-           GError **error)
+export_to (LodgeCli *cli, const LodgeArgs *args, const char *image, const char *format,
+           const char *path, GError **error)
 {
-  const char *format = lodge_args_string (args, "format");
   const char *compression = lodge_args_string (args, "compression");
   gboolean is_split = g_strcmp0 (format, "split") == 0;
   g_autofree char *root_path = name_root (path);
@@ -128,8 +137,8 @@ export_to (LodgeCli *cli, const LodgeArgs *args, const char *image, const char *
 
   if (fd < 0 || (is_split && root < 0))
     return FALSE;
-  if (lodge_image_export (cli, image, format != NULL ? format : "unified",
-                          compression != NULL ? compression : "zstd", fds, is_split ? 2 : 1, error))
+  if (lodge_image_export (cli, image, format, compression != NULL ? compression : "zstd", fds,
+                          is_split ? 2 : 1, error))
     return TRUE;
   /* Half an image is none. */
   if (strcmp (path, "-") != 0)
@@ -156,10 +165,12 @@ lodge_cmd_image_export (LodgeCli *cli, const LodgeArgs *args, GError **error)
                            _ ("A split image is two files and cannot go to standard output."));
       return FALSE;
     }
-  g_autofree char *path = file != NULL ? g_strdup (file)
-                                       : name_file (ref, format != NULL ? format : "unified",
-                                                    compression != NULL ? compression : "zstd");
-  if (!export_to (cli, args, image, path, error))
+  if (format == NULL)
+    format = default_format (client, image);
+  g_autofree char *path = file != NULL
+                              ? g_strdup (file)
+                              : name_file (ref, format, compression != NULL ? compression : "zstd");
+  if (!export_to (cli, args, image, format, path, error))
     return FALSE;
   if (strcmp (path, "-") != 0)
     {

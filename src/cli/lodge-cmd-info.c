@@ -34,8 +34,8 @@ static const Field head_fields[] = {
   { "kind", N_ ("Kind"), SHOW_PLAIN },         { "state", N_ ("State"), SHOW_PLAIN },
   { "booted", N_ ("Booted"), SHOW_PLAIN },     { "origin", N_ ("Origin"), SHOW_PLAIN },
   { "uri", N_ ("libvirt"), SHOW_PLAIN },       { "image", N_ ("Image"), SHOW_PLAIN },
-  { "created-at", N_ ("Created"), SHOW_TIME }, { "started-at", N_ ("Started"), SHOW_TIME },
-  { "capabilities", N_ ("Can"), SHOW_PLAIN },
+  { "medium", N_ ("Medium"), SHOW_PLAIN },     { "created-at", N_ ("Created"), SHOW_TIME },
+  { "started-at", N_ ("Started"), SHOW_TIME }, { "capabilities", N_ ("Can"), SHOW_PLAIN },
 };
 
 static const Field usage_fields[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* start, stop, restart, pause, resume, rename: one call each, the rest is lodge_act(). */
+/* start, stop, restart, pause, resume, eject, rename: one call each, the rest is lodge_act(). */
 #include <string.h>
 
 #include "lodge-act.h"
@@ -63,6 +63,17 @@ gboolean
 lodge_cmd_resume (LodgeCli *cli, const LodgeArgs *args, GError **error)
 {
   return lodge_act (cli, args, lodge_args_words (args), "Resume", g_variant_new ("a{sv}", NULL),
+                    error);
+}
+
+gboolean
+lodge_cmd_eject (LodgeCli *cli, const LodgeArgs *args, GError **error)
+{
+  g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
+
+  if (lodge_args_flag (args, "force"))
+    g_variant_dict_insert (&options, "force", "b", TRUE);
+  return lodge_act (cli, args, lodge_args_words (args), "Eject", g_variant_dict_end (&options),
                     error);
 }
 

@@ -109,6 +109,20 @@ is_kind (GVariant *row, const char *kind)
   return kind == NULL || g_strcmp0 (value, kind) == 0;
 }
 
+/* Servers of images have no media that are to be installed from first. */
+static gboolean
+check_chosen (GPtrArray *chosen, GError **error)
+{
+  for (guint i = 0; i < chosen->len; i++)
+    if (is_kind (chosen->pdata[i], "iso"))
+      {
+        g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                             _ ("An install medium (iso) cannot be served as an image."));
+        return FALSE;
+      }
+  return TRUE;
+}
+
 /* (transfer container): rows of @rows */
 static GPtrArray *
 choose_all (LodgeClient *client, const LodgeArgs *args, GPtrArray *rows, GError **error)
@@ -120,9 +134,9 @@ choose_all (LodgeClient *client, const LodgeArgs *args, GPtrArray *rows, GError 
     if (!choose (client, *ref, kind, rows, chosen, error))
       return NULL;
   for (guint i = 0; lodge_args_n_words (args) == 1 && i < rows->len; i++)
-    if (is_kind (rows->pdata[i], kind))
+    if (is_kind (rows->pdata[i], kind) && !is_kind (rows->pdata[i], "iso"))
       g_ptr_array_add (chosen, rows->pdata[i]);
-  return g_steal_pointer (&chosen);
+  return check_chosen (chosen, error) ? g_steal_pointer (&chosen) : NULL;
 }
 
 /* ---- how they are called ---- */

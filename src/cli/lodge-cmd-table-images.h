@@ -47,8 +47,8 @@ static const LodgeOptionSpec image_import_options[] = {
   OPTION_END
 };
 static const LodgeOptionSpec image_export_options[]
-    = { { "format", '\0', LODGE_OPTION_STRING, "FORMAT", N_ ("unified, split, tar, qcow2 or raw"),
-          0 },
+    = { { "format", '\0', LODGE_OPTION_STRING, "FORMAT",
+          N_ ("unified, split, tar, qcow2, raw or iso"), 0 },
         { "compression", '\0', LODGE_OPTION_STRING, "HOW", N_ ("none, gzip, xz or zstd"), 0 },
         FORCE (N_ ("replace FILE when it is there")),
         KIND,

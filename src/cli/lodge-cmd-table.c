@@ -56,6 +56,7 @@ static const LodgeOptionSpec launch_options[]
           N_ ("set a configuration key (repeatable)"), LODGE_COMPLETE_KEYS },
         { "wait", 'w', LODGE_OPTION_FLAG, NULL, N_ ("wait until the guest has finished booting"),
           0 },
+        { "size", '\0', LODGE_OPTION_STRING, "SIZE", N_ ("of a VM's disk (20GiB)"), 0 },
         LODGE_ACCESS_OPTIONS,
         NO_WAIT,
         OPTION_END };
@@ -63,6 +64,7 @@ static const LodgeOptionSpec create_options[]
     = { { "vm", '\0', LODGE_OPTION_FLAG, NULL, N_ ("make a virtual machine, not a container"), 0 },
         { "config", 'c', LODGE_OPTION_STRINGS, "KEY=VALUE",
           N_ ("set a configuration key (repeatable)"), LODGE_COMPLETE_KEYS },
+        { "size", '\0', LODGE_OPTION_STRING, "SIZE", N_ ("of a VM's disk (20GiB)"), 0 },
         LODGE_ACCESS_OPTIONS,
         NO_WAIT,
         OPTION_END };
@@ -103,6 +105,8 @@ static const LodgeOptionSpec stop_options[] = { FORCE (N_ ("at once, without ask
 static const LodgeOptionSpec no_wait_options[] = { NO_WAIT, OPTION_END };
 static const LodgeOptionSpec delete_options[]
     = { FORCE (N_ ("also when it runs")), YES, NO_WAIT, OPTION_END };
+static const LodgeOptionSpec eject_options[]
+    = { FORCE (N_ ("also when the guest has locked the drive")), NO_WAIT, OPTION_END };
 static const LodgeArgSpec rename_arguments[]
     = { { "NAME", 0, LODGE_COMPLETE_STOPPED }, { "NEW-NAME", 0, 0 }, ARGUMENT_END };
 
@@ -192,10 +196,13 @@ const LodgeCmd lodge_cmd_table[] = {
             "is not in the store is built or fetched first, which takes a while the first time. "
             "Without NAME a name is made up. The name is printed when the instance runs. "
             "What --ssh-key, --password and --run tell is put into it before its first start; a "
-            "VM with cloud-init does it at its first boot. The script has no network."),
+            "VM with cloud-init does it at its first boot. The script has no network. From an "
+            "install medium (an ISO that was imported) a VM with an empty disk is made: “lodge "
+            "console” or a VNC viewer shows the installer."),
       .examples = "lodge launch debian/12 web\n"
                   "lodge launch debian/12 db --vm -c limits.memory=1GiB -c limits.cpu=2\n"
                   "lodge launch debian/12 www --ssh-key ~/.ssh/id_ed25519.pub --run setup.sh\n"
+                  "lodge launch --vm --size=40GiB netinst new\n"
                   "name=$(lodge launch debian/12 --wait)",
       .arguments = launch_arguments,
       .options = launch_options,
@@ -290,6 +297,19 @@ const LodgeCmd lodge_cmd_table[] = {
       .summary = N_ ("Rename a stopped instance"),
       .arguments = rename_arguments,
       .run = lodge_cmd_rename,
+  },
+  {
+      .name = "eject",
+      .group = LODGE_GROUP_INSTANCES,
+      .summary = N_ ("Take the install medium out of VMs"),
+      .description
+      = N_ ("A VM that was made from an ISO boots from its disk once there is a system "
+            "on it; the medium may stay until it is ejected, and cannot be deleted "
+            "as long. An installer that runs may have locked the drive: --force."),
+      .examples = "lodge eject new",
+      .arguments = many_instances,
+      .options = eject_options,
+      .run = lodge_cmd_eject,
   },
   {
       .name = "delete",
@@ -451,18 +471,20 @@ const LodgeCmd lodge_cmd_table[] = {
   {
       .name = "image-import",
       .group = LODGE_GROUP_IMAGES,
-      .summary = N_ ("Add a root file system or a disk to the store"),
+      .summary = N_ ("Add a root file system, a disk or an install medium to the store"),
       .description
       = N_ ("FILE is a root file system (a tar archive, compressed or not, or a squashfs), a disk "
             "(qcow2, raw, vmdk, vdi, vhd, vhdx, or a machine in an ova), an image of LXD or Incus "
-            "(one file, or metadata and root), or an OCI image (a layout, or what docker save "
-            "writes). What it is, its contents tell. A directory is packed first; “-” is standard "
+            "(one file, or metadata and root), an OCI image (a layout, or what docker save "
+            "writes), or an ISO to install a VM from. What it is, its contents tell. A directory "
+            "is packed first; “-” is standard "
             "input, and an https address is fetched by the service. Everything is read with your "
             "rights. A second word that names a file is the root "
             "of a split image, any other the alias."),
       .examples = "lodge image import rootfs.tar.xz mine/1\n"
                   "lodge image import disk.vmdk --alias=mine/disk\n"
                   "lodge image import incus.tar.xz rootfs.squashfs mine/debian\n"
+                  "lodge image import netinst.iso netinst\n"
                   "lodge image import https://example.com/disk.qcow2 mine/disk --sha256=…",
       .arguments = import_arguments,
       .options = image_import_options,
@@ -475,8 +497,8 @@ const LodgeCmd lodge_cmd_table[] = {
       .description
       = N_ ("Without FILE it is called like the image; “-” is standard output. The "
             "formats unified and split are those of LXD and Incus; the second file of "
-            "split is FILE.root. tar is for containers, qcow2 and raw are for VMs. The "
-            "same image gives the same bytes each time."),
+            "split is FILE.root. tar is for containers, qcow2 and raw are for VMs, iso is "
+            "for install media. The same image gives the same bytes each time."),
       .examples = "lodge image export mine/1\n"
                   "lodge image export mine/1 --format=tar - | tar -t\n"
                   "lodge image export mine/disk disk.qcow2 --format=qcow2 --kind=vm",

@@ -121,6 +121,7 @@ LODGE_CMD_FUNC (job_wait);
 LODGE_CMD_FUNC (launch);
 LODGE_CMD_FUNC (list);
 LODGE_CMD_FUNC (monitor);
+LODGE_CMD_FUNC (eject);
 LODGE_CMD_FUNC (pause);
 LODGE_CMD_FUNC (reconcile);
 LODGE_CMD_FUNC (remote_add);

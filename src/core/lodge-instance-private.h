@@ -29,7 +29,8 @@ struct _LodgeInstance
   LodgeRecordState record;
   char *uri;
   char *image_alias;       /* nullable */
-  char *image_fingerprint; /* nullable */
+  char *image_fingerprint; /* nullable: of what its disk or root is built on */
+  char *medium;            /* nullable: fingerprint of the ISO in its CD-ROM drive */
   char *architecture;
   GHashTable *config;
   guint32 idmap_base; /* 0: none */

@@ -29,6 +29,7 @@ lodge_instance_finalize (GObject *object)
   g_free (self->uri);
   g_free (self->image_alias);
   g_free (self->image_fingerprint);
+  g_free (self->medium);
   g_free (self->architecture);
   g_hash_table_unref (self->config);
   g_free (self->network);
@@ -151,7 +152,15 @@ lodge_instance_get_image (LodgeInstance *self)
 {
   if (self->image_alias != NULL)
     return self->image_alias;
+  if (self->image_fingerprint == NULL && self->medium != NULL)
+    return self->medium;
   return self->image_fingerprint != NULL ? self->image_fingerprint : "";
+}
+
+const char *
+lodge_instance_get_medium (LodgeInstance *self)
+{
+  return self->medium != NULL ? self->medium : "";
 }
 
 const char *
@@ -240,6 +249,7 @@ lodge_instance_to_json (LodgeInstance *self)
   json_object_set_object_member (object, "config", config);
   set_optional (object, "image-alias", self->image_alias);
   set_optional (object, "image-fingerprint", self->image_fingerprint);
+  set_optional (object, "medium", self->medium);
   set_optional (object, "network", self->network);
   set_optional (object, "mac", self->mac);
   set_optional (object, "address", self->address);
@@ -305,6 +315,7 @@ lodge_instance_from_json (const char *text, GError **error)
   self->idmap_base = (guint32) lodge_json_get_int (object, "idmap-base", 0);
   self->image_alias = g_strdup (lodge_json_get_string (object, "image-alias", NULL));
   self->image_fingerprint = g_strdup (lodge_json_get_string (object, "image-fingerprint", NULL));
+  self->medium = g_strdup (lodge_json_get_string (object, "medium", NULL));
   self->network = g_strdup (lodge_json_get_string (object, "network", NULL));
   self->mac = g_strdup (lodge_json_get_string (object, "mac", NULL));
   self->address = g_strdup (lodge_json_get_string (object, "address", NULL));

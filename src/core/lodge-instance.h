@@ -38,6 +38,8 @@ LodgeCaps lodge_instance_get_caps (LodgeInstance *self);
 /** Alias that it was made from, or the fingerprint when there was none; "" when not known. */
 const char *lodge_instance_get_image (LodgeInstance *self);
 const char *lodge_instance_get_image_fingerprint (LodgeInstance *self); /* nullable */
+/** Fingerprint of the install medium that it has, or "". */
+const char *lodge_instance_get_medium (LodgeInstance *self);
 GHashTable *lodge_instance_get_config (LodgeInstance *self);            /* own, not effective */
 GPtrArray *lodge_instance_get_addresses (LodgeInstance *self);          /* LodgeAddress */
 const char *const *lodge_instance_get_drift (LodgeInstance *self);

@@ -451,7 +451,7 @@ check_convertible (LodgeInstance *instance, LodgeKind kind, GError **error)
   const char *name = instance->name;
 
   if (lodge_instance_get_origin (instance) == LODGE_ORIGIN_FOREIGN
-      || instance->image_fingerprint == NULL)
+      || (instance->image_fingerprint == NULL && instance->kind != LODGE_KIND_VM))
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
                  "“%s” was not made by Lodge and cannot be converted", name);
   else if (instance->kind == kind)

@@ -2,7 +2,8 @@
 /*
  * instance-create: from an image reference to a defined and, when wanted, running instance.
  *
- * data: image (as asked for), kind, config, start, wait-booted; from "image" on: fingerprint
+ * data: image (as asked for), kind, config, start, wait-booted, disk-size; from "image" on:
+ * fingerprint
  */
 #include "lodge-manager-private.h"
 
@@ -11,6 +12,14 @@
 #include "lodge-config-keys.h"
 #include "lodge-name.h"
 #include "lodge-storage.h"
+#include "lodge-units.h"
+
+/* Of a VM that a system is still to be installed on: what LXD's and Incus' pools give by default is
+ * half of that, which desktops do not fit into.  It takes room as it fills. */
+#define EMPTY_DISK_SIZE (G_GUINT64_CONSTANT (20) << 30)
+#define DISK_SIZE_MIN   (G_GUINT64_CONSTANT (1) << 20)
+#define DISK_SECTOR     512
+#define DISK_SIZE_MAX   (G_GUINT64_CONSTANT (64) << 40)
 
 static gboolean
 is_image_cached (LodgeJob *job)
@@ -123,6 +132,8 @@ make_spec (LodgeJob *job, const LodgeImage *image)
   else
     {
       spec->disk_path = lodge_storage_disk_path (manager->state_dir, instance->uuid);
+      if (instance->medium != NULL)
+        spec->medium_path = lodge_image_store_get_medium_path (manager->images, instance->medium);
       if (lodge_job_wants_cloud_init (instance, image))
         spec->seed_path = lodge_job_seed_disk (manager, instance);
     }
@@ -141,6 +152,21 @@ make_spec (LodgeJob *job, const LodgeImage *image)
   return spec;
 }
 
+/* A disk can be larger than what it is built on, and not smaller. */
+static gboolean
+check_size (LodgeJob *job, const LodgeImage *image, GError **error)
+{
+  guint64 size = (guint64) lodge_json_get_int (job->data, "disk-size", 0);
+
+  if (size == 0 || size >= image->virtual_size || image->medium)
+    return TRUE;
+  g_autofree char *least = lodge_format_size (image->virtual_size);
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+               "the disk of “%s” cannot be smaller than that of its image, which has %s",
+               job->instance_name, least);
+  return FALSE;
+}
+
 gboolean
 lodge_step_reserve (LodgeJob *job, GError **error)
 {
@@ -151,7 +177,12 @@ lodge_step_reserve (LodgeJob *job, GError **error)
 
   if (image == NULL)
     return FALSE;
-  instance->image_fingerprint = g_strdup (image->fingerprint);
+  if (!check_size (job, image, error))
+    return FALSE;
+  if (image->medium)
+    instance->medium = g_strdup (image->fingerprint);
+  else
+    instance->image_fingerprint = g_strdup (image->fingerprint);
   if (!g_str_has_prefix (image->fingerprint, ref))
     instance->image_alias = g_strdup (ref);
   if (instance->kind == LODGE_KIND_CONTAINER)
@@ -184,12 +215,15 @@ gboolean
 lodge_step_create_storage (LodgeJob *job, GError **error)
 {
   LodgeInstance *instance = job->instance;
+  guint64 size = (guint64) lodge_json_get_int (job->data, "disk-size", 0);
   g_autofree char *backing = NULL;
 
-  if (instance->kind == LODGE_KIND_VM)
+  if (instance->kind == LODGE_KIND_VM && instance->medium == NULL)
     backing = lodge_image_store_get_disk_path (job->manager->images, instance->image_fingerprint);
-  return lodge_storage_create (job->manager->state_dir, instance->uuid, instance->kind, backing, 0,
-                               error);
+  else if (size == 0)
+    size = EMPTY_DISK_SIZE;
+  return lodge_storage_create (job->manager->state_dir, instance->uuid, instance->kind, backing,
+                               size, error);
 }
 
 gboolean
@@ -366,13 +400,57 @@ const LodgeJobKind lodge_job_kind_create = { .operation = "instance-create",
                                              .cancel_undoes = TRUE,
                                              .ended = ended };
 
+/* Its disk is empty: there is no system yet that keys or a script could go into. */
+static gboolean
+check_medium (const LodgeImage *image, const LodgeCreateRequest *request, GError **error)
+{
+  gboolean has_keys = request->ssh_keys != NULL && *request->ssh_keys != NULL;
+
+  if (!has_keys && request->password_hash == NULL && request->script == NULL)
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
+               "keys, a password and a script need an installed system, which “%s” is only the "
+               "medium for\ncloud-init.user-data reaches installers that read it",
+               request->image);
+  return FALSE;
+}
+
+static gboolean
+check_request_size (const LodgeCreateRequest *request, GError **error)
+{
+  if (request->size == 0)
+    return TRUE;
+  if (request->kind != LODGE_KIND_VM)
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 "a container has no disk whose size could be set\n--vm makes a VM");
+  else if (request->size < DISK_SIZE_MIN || request->size > DISK_SIZE_MAX
+           || request->size % DISK_SECTOR != 0)
+    g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                 "a disk has between 1 MiB and 64 TiB, in whole sectors of 512 bytes");
+  else
+    return TRUE;
+  return FALSE;
+}
+
 static gboolean
 check_image (LodgeManager *self, const LodgeCreateRequest *request, GError **error)
 {
   g_autoptr (GError) local_error = NULL;
+  const LodgeImage *image
+      = lodge_image_store_resolve (self->images, request->image, request->kind, &local_error);
 
-  if (lodge_image_store_resolve (self->images, request->image, request->kind, &local_error) != NULL
-      || lodge_image_store_can_obtain (self->images, request->image, request->kind))
+  if (image != NULL && image->medium)
+    return check_medium (image, request, error);
+  const LodgeImage *other
+      = image == NULL && request->kind == LODGE_KIND_CONTAINER
+            ? lodge_image_store_resolve (self->images, request->image, LODGE_KIND_VM, NULL)
+            : NULL;
+  if (other != NULL && other->medium)
+    {
+      g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED, local_error->message);
+      return FALSE;
+    }
+  if (image != NULL || lodge_image_store_can_obtain (self->images, request->image, request->kind))
     return TRUE;
   g_propagate_error (error, g_steal_pointer (&local_error));
   return FALSE;
@@ -411,6 +489,7 @@ fill_data (LodgeJob *job, const LodgeCreateRequest *request)
   json_object_set_string_member (job->data, "name", job->instance->name);
   json_object_set_string_member (job->data, "kind", lodge_kind_nick (request->kind));
   json_object_set_boolean_member (job->data, "start", request->start);
+  json_object_set_int_member (job->data, "disk-size", (gint64) request->size);
   json_object_set_boolean_member (job->data, "wait-booted", request->wait_booted);
   json_object_set_boolean_member (job->data, "fetch", !is_image_cached (job));
 }
@@ -436,7 +515,7 @@ lodge_manager_create (LodgeManager *self, const LodgeCreateRequest *request, gui
   name = choose_name (self, request->name, error);
   if (name == NULL
       || (request->config != NULL && !lodge_config_validate (request->kind, request->config, error))
-      || !check_image (self, request, error))
+      || !check_request_size (request, error) || !check_image (self, request, error))
     return NULL;
 
   g_autoptr (LodgeInstance) instance = lodge_instance_new (uuid, name, request->kind);

@@ -62,6 +62,7 @@ ended (LodgeJob *job)
     {
       lodge_manager_empty_trash (job->manager, tag);
       lodge_cache_let_go (job->manager, job->instance->image_fingerprint);
+      lodge_cache_let_go (job->manager, job->instance->medium);
       lodge_job_drop_private_images (job->manager);
     }
   else

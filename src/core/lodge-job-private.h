@@ -141,6 +141,7 @@ extern const LodgeJobKind lodge_job_kind_image_prune;
 extern const LodgeJobKind lodge_job_kind_image_convert;
 extern const LodgeJobKind lodge_job_kind_convert;
 extern const LodgeJobKind lodge_job_kind_publish;
+extern const LodgeJobKind lodge_job_kind_eject;
 
 /* ---- steps that several kinds share ---- */
 

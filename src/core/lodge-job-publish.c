@@ -126,7 +126,7 @@ static gboolean
 check_publishable (LodgeInstance *instance, GError **error)
 {
   if (lodge_instance_get_origin (instance) == LODGE_ORIGIN_FOREIGN
-      || instance->image_fingerprint == NULL)
+      || (instance->image_fingerprint == NULL && instance->kind != LODGE_KIND_VM))
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
                  "“%s” was not made by Lodge and cannot be published", instance->name);
   else if (lodge_instance_get_state (instance) != LODGE_STATE_STOPPED)

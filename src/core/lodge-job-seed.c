@@ -4,6 +4,7 @@
  * A file beside the instance, the stamp, tells for what that was done last: a start does it again
  * when the name or the configuration has become another, or when the image wants it each time.
  */
+#include "lodge-image-seed.h"
 #include "lodge-manager-private.h"
 
 #include <string.h>

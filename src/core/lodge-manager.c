@@ -381,7 +381,8 @@ lodge_manager_list_users_of_image (LodgeManager *self, const char *fingerprint)
       LodgeInstance *instance = g_ptr_array_index (all, i);
 
       if (instance->record != LODGE_RECORD_NONE
-          && g_strcmp0 (instance->image_fingerprint, fingerprint) == 0)
+          && (g_strcmp0 (instance->image_fingerprint, fingerprint) == 0
+              || g_strcmp0 (instance->medium, fingerprint) == 0))
         g_ptr_array_add (names, instance->name);
     }
   return names;

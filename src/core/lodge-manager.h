@@ -65,6 +65,7 @@ typedef struct
   const char *image;
   LodgeKind kind;
   GHashTable *config; /* char* → char*, nullable */
+  guint64 size;       /* VMs: of the disk, bytes; 0: the image's, or as is good */
   gboolean start;
   gboolean wait_booted;
   /* What is put into it before its first start; each nullable. */
@@ -93,6 +94,9 @@ LodgeJob *lodge_manager_resume_instance (LodgeManager *self, LodgeInstance *inst
                                          GError **error);
 LodgeJob *lodge_manager_rename_instance (LodgeManager *self, LodgeInstance *instance,
                                          const char *new_name, guint32 uid, GError **error);
+/** Takes the install medium out of a VM's drive.  @force: also when the guest has locked that. */
+LodgeJob *lodge_manager_eject_medium (LodgeManager *self, LodgeInstance *instance, gboolean force,
+                                      guint32 uid, GError **error);
 LodgeJob *lodge_manager_delete_instance (LodgeManager *self, LodgeInstance *instance,
                                          gboolean force, guint32 uid, GError **error);
 

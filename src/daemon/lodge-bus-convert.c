@@ -380,7 +380,7 @@ lodge_bus_image_to_row (LodgeManager *manager, const LodgeImage *image)
   g_variant_builder_init (&builder, G_VARIANT_TYPE_VARDICT);
   add_string (&builder, "fingerprint", image->fingerprint);
   add (&builder, "aliases", lodge_bus_strv_to_variant ((const char *const *) image->aliases));
-  add_string (&builder, "kind", lodge_kind_nick (image->kind));
+  add_string (&builder, "kind", lodge_image_kind_nick (image));
   add_string (&builder, "architecture", image->architecture);
   add_string (&builder, "description", image->description);
   add (&builder, "size", g_variant_new_uint64 (image->size));

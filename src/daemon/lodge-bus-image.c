@@ -56,7 +56,7 @@ get_aliases (LodgeBus *bus, gpointer object, gboolean trusted)
 static GVariant *
 get_kind (LodgeBus *bus, gpointer object, gboolean trusted)
 {
-  return g_variant_new_string (lodge_kind_nick (((const LodgeImage *) object)->kind));
+  return g_variant_new_string (lodge_image_kind_nick (object));
 }
 
 static GVariant *
@@ -240,8 +240,11 @@ check_format (const LodgeImage *image, const char *format, const char *compressi
 {
   static const char *const of_containers[] = { "unified", "split", "tar", NULL };
   static const char *const of_vms[] = { "unified", "split", "qcow2", "raw", NULL };
+  static const char *const of_media[] = { "iso", NULL };
   static const char *const compressions[] = { "none", "gzip", "xz", "zstd", NULL };
-  const char *const *known = image->kind == LODGE_KIND_VM ? of_vms : of_containers;
+  const char *const *known = image->medium                  ? of_media
+                             : image->kind == LODGE_KIND_VM ? of_vms
+                                                            : of_containers;
   g_autofree char *list = g_strjoinv (", ", (char **) known);
 
   if (!g_strv_contains (known, format))
@@ -280,7 +283,7 @@ export_image (LodgeBusCall *call)
       const char *compression = lodge_bus_options_get_string (options, "compression");
 
       if (format == NULL)
-        format = "unified";
+        format = image->medium ? "iso" : "unified";
       if (check_format (image, format, compression, root, &error))
         job = lodge_manager_export_image (call->bus->manager, image->fingerprint, file, root,
                                           format, compression, call->uid, &error);
@@ -316,12 +319,8 @@ convert (LodgeBusCall *call)
 }
 
 static const LodgeBusMethod methods[] = {
-  { "Convert", convert },
-  { "Export", export_image },
-  { "SetAliases", set_aliases },
-  { "SetFlags", set_flags },
-  { "Delete", delete },
-  { NULL },
+  { "Convert", convert },    { "Export", export_image }, { "SetAliases", set_aliases },
+  { "SetFlags", set_flags }, { "Delete", delete },       { NULL },
 };
 
 const LodgeBusInterface lodge_bus_image = {

@@ -107,6 +107,12 @@ get_image (LodgeBus *bus, gpointer object, gboolean trusted)
 }
 
 static GVariant *
+get_medium (LodgeBus *bus, gpointer object, gboolean trusted)
+{
+  return lodge_bus_string_to_variant (lodge_instance_get_medium (object));
+}
+
+static GVariant *
 get_config (LodgeBus *bus, gpointer object, gboolean trusted)
 {
   return lodge_bus_config_to_variant (lodge_instance_get_config (object), trusted);
@@ -155,6 +161,7 @@ static const LodgeBusProperty properties[] = {
   { "Origin", get_origin, LODGE_INSTANCE_FIELD_CONFIG, 0 },
   { "Capabilities", get_capabilities, LODGE_INSTANCE_FIELD_CONFIG, 0 },
   { "Image", get_image, LODGE_INSTANCE_FIELD_CONFIG, 0 },
+  { "Medium", get_medium, LODGE_INSTANCE_FIELD_CONFIG, 0 },
   /* Signals go to everybody, so the news is only that it changed. */
   { "Config", get_config, LODGE_INSTANCE_FIELD_CONFIG,
     LODGE_PROPERTY_SECRET | LODGE_PROPERTY_INVALIDATES },
@@ -171,6 +178,7 @@ static const LodgeBusProperty properties[] = {
 static const LodgeBusOption start_options[] = { { "wait-booted", "b" }, { NULL } };
 static const LodgeBusOption stop_options[] = { { "force", "b" }, { "timeout", "u" }, { NULL } };
 static const LodgeBusOption delete_options[] = { { "force", "b" }, { NULL } };
+static const LodgeBusOption eject_options[] = { { "force", "b" }, { NULL } };
 
 /* What all methods that make a job begin with. */
 static gboolean
@@ -272,6 +280,20 @@ delete_instance (LodgeBusCall *call)
     job = lodge_manager_delete_instance (call->bus->manager, call->object,
                                          lodge_bus_options_get_bool (options, "force"), call->uid,
                                          &error);
+  lodge_bus_call_return_job (call, job, error);
+}
+
+static void
+eject (LodgeBusCall *call)
+{
+  g_autoptr (GVariant) options = g_variant_get_child_value (call->parameters, 0);
+  LodgeJob *job = NULL;
+  GError *error = NULL;
+
+  if (admit (call, options, eject_options, &error))
+    job = lodge_manager_eject_medium (call->bus->manager, call->object,
+                                      lodge_bus_options_get_bool (options, "force"), call->uid,
+                                      &error);
   lodge_bus_call_return_job (call, job, error);
 }
 
@@ -438,6 +460,7 @@ static const LodgeBusMethod methods[] = {
   { "Resume", resume },
   { "Rename", rename_instance },
   { "Delete", delete_instance },
+  { "Eject", eject },
   { "Publish", publish },
   { "Convert", convert },
   { "Exec", lodge_bus_instance_exec },

@@ -180,9 +180,13 @@ list_instances (LodgeBusCall *call)
 static const LodgeBusOption source_options[] = { { "image", "s" }, { NULL } };
 static const LodgeBusOption setting_options[]
     = { { "kind", "s" }, { "config", "a{ss}" }, { "devices", "a{sa{ss}}" }, { NULL } };
-static const LodgeBusOption create_options[]
-    = { { "start", "b" },         { "wait-booted", "b" }, { "ssh-keys", "as" },
-        { "password-hash", "s" }, { "script", "s" },      { NULL } };
+static const LodgeBusOption create_options[] = { { "start", "b" },
+                                                 { "wait-booted", "b" },
+                                                 { "ssh-keys", "as" },
+                                                 { "password-hash", "s" },
+                                                 { "script", "s" },
+                                                 { "size", "t" },
+                                                 { NULL } };
 
 static gboolean
 check_settings (GVariant *settings, GError **error)
@@ -218,6 +222,7 @@ read_create (GVariant *source, GVariant *settings, GVariant *options,
                            "the source has no 'image'");
       return FALSE;
     }
+  g_variant_lookup (options, "size", "t", &out_request->size);
   out_request->start = lodge_bus_options_get_bool (options, "start");
   out_request->ssh_keys = (const char *const *) lodge_bus_options_get_strings (options, "ssh-keys");
   out_request->password_hash = lodge_bus_options_get_string (options, "password-hash");

@@ -42,6 +42,7 @@ static const LodgeBusPolicy policy_table[] = {
   { INSTANCE, "Pause", ACT ("instance-lifecycle"), 0 },
   { INSTANCE, "Resume", ACT ("instance-lifecycle"), 0 },
   { INSTANCE, "Rename", ACT ("instance-modify"), 0 },
+  { INSTANCE, "Eject", ACT ("instance-modify"), 0 },
   { INSTANCE, "Delete", ACT ("instance-delete"), 0 },
   { INSTANCE, "Publish", ACT ("image"), 0 },
   /* It makes an instance and deletes the old one. */

@@ -94,9 +94,16 @@ add_description (LodgeHelper *helper, const LodgeImage *image)
 static void
 add_source (Export *self, const LodgeImageExport *what, const LodgeImage *image)
 {
+  if (image == NULL)
+    {
+      lodge_helper_add (self->helper, "disk", what->disk);
+      return;
+    }
   g_autofree char *dir = lodge_image_store_dir (self->store, image->fingerprint);
   g_autofree char *rootfs = lodge_image_store_get_rootfs_dir (self->store, image->fingerprint);
-  g_autofree char *disk = lodge_image_store_get_disk_path (self->store, image->fingerprint);
+  g_autofree char *disk = image->medium
+                              ? lodge_image_store_get_medium_path (self->store, image->fingerprint)
+                              : lodge_image_store_get_disk_path (self->store, image->fingerprint);
 
   lodge_helper_add (self->helper, "metadata", dir);
   if (what->plan != NULL)
@@ -115,12 +122,13 @@ static gboolean
 prepare (Export *self, const LodgeImageExport *what, GError **error)
 {
   static const char *const names[] = { "output", "root" };
-  const LodgeImage *image = lodge_image_store_get (self->store, what->fingerprint);
+  const LodgeImage *image
+      = what->fingerprint != NULL ? lodge_image_store_get (self->store, what->fingerprint) : NULL;
 
-  if (image == NULL)
+  if (image == NULL && (what->fingerprint != NULL || what->disk == NULL))
     {
       g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND, "There is no image %.12s",
-                   what->fingerprint);
+                   what->fingerprint != NULL ? what->fingerprint : "");
       return FALSE;
     }
   if (mkdir (self->dir, 0700) < 0)
@@ -138,7 +146,10 @@ prepare (Export *self, const LodgeImageExport *what, GError **error)
   if (what->compression != NULL)
     lodge_helper_add (self->helper, "compression", what->compression);
   add_source (self, what, image);
-  add_description (self->helper, image);
+  if (image != NULL)
+    add_description (self->helper, image);
+  else
+    lodge_helper_add (self->helper, "architecture", lodge_image_host_architecture ());
   lodge_helper_set_progress_func (self->helper, on_progress, self);
   lodge_helper_set_line_func (self->helper, on_line, self);
   return TRUE;

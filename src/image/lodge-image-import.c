@@ -97,7 +97,7 @@ check_image (Import *import, const LodgeImage *image, GError **error)
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_IMAGE_INVALID,
                  "The image has the fingerprint %.12s, not %.12s: it is damaged or another one",
                  image->fingerprint, import->expected);
-  else if (known != NULL && known->kind != image->kind)
+  else if (known != NULL && (known->kind != image->kind || known->medium != image->medium))
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_ALREADY_EXISTS,
                  "The image %.12s is there already, as one for another kind", image->fingerprint);
   else
@@ -109,16 +109,20 @@ static LodgeImage *
 describe (Import *import, GError **error)
 {
   const char *nick = lodge_helper_get_result (import->helper, "kind");
-  LodgeKind kind = LODGE_KIND_CONTAINER;
+  gboolean medium = g_strcmp0 (nick, LODGE_IMAGE_MEDIUM_NICK) == 0;
+  LodgeKind kind = medium ? LODGE_KIND_VM : LODGE_KIND_CONTAINER;
 
-  if (nick == NULL || !lodge_kind_from_nick (nick, &kind))
+  if (nick == NULL || (!medium && !lodge_kind_from_nick (nick, &kind)))
     {
       g_set_error (error, LODGE_ERROR, LODGE_ERROR_HELPER_FAILED,
                    "The helper made an image of no kind");
       return NULL;
     }
   g_autoptr (LodgeImage) image = lodge_image_from_results (import->helper, kind, error);
-  if (image == NULL || !check_image (import, image, error))
+  if (image == NULL)
+    return NULL;
+  image->medium = medium;
+  if (!check_image (import, image, error))
     return NULL;
   lodge_image_set_string (&image->source, import->source);
   image->cached = import->cached;

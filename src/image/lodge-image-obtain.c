@@ -105,7 +105,8 @@ succeed (GTask *task, char *fingerprint)
   const LodgeImage *image = lodge_image_store_get (self, fingerprint);
   GError *error = NULL;
 
-  if (image != NULL && image->kind != obtain->kind)
+  /* An install medium is for VMs, whoever asked for it. */
+  if (image != NULL && image->kind != obtain->kind && !image->medium)
     {
       g_autofree char *other = fingerprint;
 

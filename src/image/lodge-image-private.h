@@ -58,6 +58,12 @@ struct _LodgeImageStore
 
 /* ---- lodge-image.c ---- */
 
+/* What helpers and users call an image that is an install medium. */
+#define LODGE_IMAGE_MEDIUM_NICK "iso"
+
+/** Says that only a VM can be made from it.  @ref: (nullable): what the user called it. */
+void lodge_image_set_medium_error (const LodgeImage *image, const char *ref, LodgeErrorCode code,
+                                   GError **error);
 LodgeImage *lodge_image_new (const char *fingerprint, LodgeKind kind);
 /** Replaces a string field; NULL is "". */
 void lodge_image_set_string (char **field, const char *value);

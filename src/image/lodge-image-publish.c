@@ -5,6 +5,7 @@
  * moves to the trash.
  */
 #include "lodge-image-private.h"
+#include "lodge-image-seed.h"
 
 #include <errno.h>
 #include <fcntl.h>

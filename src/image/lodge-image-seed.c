@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What makes an instance itself is put into it by lodge-image-worker: lodged reads no template. */
+#include "lodge-image-seed.h"
+
 #include "lodge-image-private.h"
 
 #include <errno.h>

@@ -15,6 +15,7 @@
 #define ALIAS_PREFIX      "/aliases/"
 #define ROOTFS_NAME       "rootfs"
 #define DISK_NAME         "disk.qcow2"
+#define MEDIUM_NAME       "disk.iso"
 #define BUILD_DIR_PREFIX  "image-" /* in staging/; see lodge-image-work.c */
 #define DOCUMENT_MAX      1024
 #define SHORT_FINGERPRINT 6
@@ -113,14 +114,22 @@ lodge_image_store_get_disk_path (LodgeImageStore *self, const char *fingerprint)
   return g_build_filename (self->state_dir, "images", fingerprint, DISK_NAME, NULL);
 }
 
+char *
+lodge_image_store_get_medium_path (LodgeImageStore *self, const char *fingerprint)
+{
+  return g_build_filename (self->state_dir, "images", fingerprint, MEDIUM_NAME, NULL);
+}
+
 /* ---- loading ---- */
 
 static gboolean
 has_files (LodgeImageStore *self, const LodgeImage *image)
 {
   gboolean is_vm = image->kind == LODGE_KIND_VM;
-  g_autofree char *path = is_vm ? lodge_image_store_get_disk_path (self, image->fingerprint)
-                                : lodge_image_store_get_rootfs_dir (self, image->fingerprint);
+  g_autofree char *path = image->medium
+                              ? lodge_image_store_get_medium_path (self, image->fingerprint)
+                          : is_vm ? lodge_image_store_get_disk_path (self, image->fingerprint)
+                                  : lodge_image_store_get_rootfs_dir (self, image->fingerprint);
   struct stat st;
 
   return lstat (path, &st) == 0 && (is_vm ? S_ISREG (st.st_mode) : S_ISDIR (st.st_mode));
@@ -342,8 +351,13 @@ set_not_found (LodgeImageStore *self, const char *ref, LodgeKind kind, GError **
 
   if (g_hash_table_contains (self->aliases, other_key))
     {
-      g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND, "The image “%s” is for %s only",
-                   shown, describe_kind (other));
+      const char *fingerprint = g_hash_table_lookup (self->aliases, other_key);
+      const LodgeImage *image = g_hash_table_lookup (self->images, fingerprint);
+      if (image != NULL && image->medium)
+        lodge_image_set_medium_error (image, ref, LODGE_ERROR_NOT_FOUND, error);
+      else
+        g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND, "The image “%s” is for %s only",
+                     shown, describe_kind (other));
       return;
     }
   lodge_image_recipe_add_names (names);

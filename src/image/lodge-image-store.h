@@ -14,6 +14,7 @@ G_BEGIN_DECLS
  *   images/<fingerprint>/rootfs/     containers: the tree, unpacked once and shared, on-disk ids
  *                                    as in the guest
  *   images/<fingerprint>/disk.qcow2  VMs: the backing file of their disks, mode 0444
+ *   images/<fingerprint>/disk.iso    VMs: an install medium instead of a disk, mode 0444
  *   images/<fingerprint>/metadata.yaml, templates/  as the image brought them; only helpers read
  *                                    them
  */
@@ -21,6 +22,7 @@ typedef struct
 {
   char *fingerprint;
   LodgeKind kind;
+  gboolean medium; /* VMs: it is an ISO to install a system from, not a disk with one */
   char *architecture;
   char *description;
   char *source; /* "build:debian/12", "import", … */
@@ -38,6 +40,8 @@ typedef struct
 
 LodgeImage *lodge_image_copy (const LodgeImage *image);
 void lodge_image_free (LodgeImage *image);
+/** What users see as its kind: "container", "vm" or "iso".  Static. */
+const char *lodge_image_kind_nick (const LodgeImage *image);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (LodgeImage, lodge_image_free)
 
 #define LODGE_TYPE_IMAGE_STORE (lodge_image_store_get_type ())
@@ -81,6 +85,7 @@ gboolean lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, L
 /** (transfer full): absolute paths. */
 char *lodge_image_store_get_rootfs_dir (LodgeImageStore *self, const char *fingerprint);
 char *lodge_image_store_get_disk_path (LodgeImageStore *self, const char *fingerprint);
+char *lodge_image_store_get_medium_path (LodgeImageStore *self, const char *fingerprint);
 
 typedef void (*LodgeImageProgressFunc) (double fraction, guint64 done, guint64 total,
                                         const char *stage, gpointer user_data);
@@ -164,11 +169,12 @@ char *lodge_image_store_import_finish (LodgeImageStore *self, GAsyncResult *resu
 /** What is to be written out, and how. */
 typedef struct
 {
-  const char *fingerprint; /* of the image that it is, or that the instance was made from */
+  /* Of the image that it is, or that the instance was made from; NULL: a VM's disk was empty. */
+  const char *fingerprint;
   /* Instead of that image, an instance that does not run: */
   const char *plan;        /* (nullable): a container's */
   const char *disk;        /* (nullable): a VM's, whose backing file is the image's disk */
-  const char *format;      /* "unified", "split", "tar", "qcow2", "raw" */
+  const char *format;      /* "unified", "split", "tar", "qcow2", "raw"; of a medium "iso" */
   const char *compression; /* (nullable): "none", "gzip", "xz", "zstd" */
   const int *fds;          /* dup'ed: where to write; of "split" the second is for the root */
   guint n_fds;
@@ -188,43 +194,6 @@ void lodge_image_store_export_async (LodgeImageStore *self, const LodgeImageExpo
                                      gpointer user_data);
 gboolean lodge_image_store_export_finish (LodgeImageStore *self, GAsyncResult *result,
                                           GError **error);
-
-/** The property of an image with templates: when they are used ("create,copy"). */
-#define LODGE_IMAGE_TEMPLATES "templates"
-
-/** What makes an instance itself. */
-typedef struct
-{
-  const char *fingerprint; /* (nullable): of its image, for the templates */
-  const char *plan;        /* a container's; NULL: a VM's seed */
-  const char *output;      /* a VM's: the disk for cloud-init that is to be made */
-  const char *name;
-  const char *uuid;
-  const char *architecture;
-  const char *triggers; /* "create", "copy", "start", "rename", with commas between */
-  gboolean cloud_init;  /* whether to write what cloud-init reads */
-  GHashTable *config;   /* char* → char* */
-  /* How its owner gets into it; each nullable. */
-  const char *const *ssh_keys;
-  const char *password_hash;
-  const char *script;
-  const char *disk; /* a VM's without cloud-init: is opened for that; there is no @output then */
-} LodgeImageSeed;
-
-/**
- * lodge_image_store_seed_async:
- * @what: copied
- * @notice: (nullable): called with @func_data
- *
- * Applies the templates of its image to an instance that does not run, and writes cloud-init's
- * NoCloud data: into a container's root, or as a disk for a VM.  lodge-image-worker does it.
- */
-void lodge_image_store_seed_async (LodgeImageStore *self, const LodgeImageSeed *what,
-                                   LodgeImageNoticeFunc notice, gpointer func_data,
-                                   GCancellable *cancellable, GAsyncReadyCallback callback,
-                                   gpointer user_data);
-gboolean lodge_image_store_seed_finish (LodgeImageStore *self, GAsyncResult *result,
-                                        GError **error);
 
 /** Replaces the aliases of an image.  Synchronous: documents only. */
 gboolean lodge_image_store_set_aliases (LodgeImageStore *self, const char *fingerprint,

@@ -73,11 +73,18 @@ inherit (LodgeImage *image, const LodgeImage *parent)
     }
 }
 
+/* NULL: of an instance that was not made from an image with a system in it. */
+static const LodgeImage *
+find_parent (LodgeImageStore *self, const LodgeImageTurn *what)
+{
+  return what->fingerprint != NULL ? lodge_image_store_get (self, what->fingerprint) : NULL;
+}
+
 static LodgeImage *
 describe (LodgeImageWork *work, GError **error)
 {
   const Turn *turn = work->data;
-  const LodgeImage *parent = lodge_image_store_get (work->store, turn->what.fingerprint);
+  const LodgeImage *parent = find_parent (work->store, &turn->what);
   LodgeImage *image = lodge_image_from_results (turn->helper, turn->what.kind, error);
 
   if (image == NULL)
@@ -122,15 +129,19 @@ on_turned (GObject *source, GAsyncResult *result, gpointer user_data)
 static void
 add_source (const Turn *turn, const LodgeImageWork *work)
 {
-  g_autofree char *rootfs = lodge_image_store_get_rootfs_dir (work->store, turn->what.fingerprint);
-  g_autofree char *disk = lodge_image_store_get_disk_path (work->store, turn->what.fingerprint);
+  const char *fingerprint = turn->what.fingerprint;
+  g_autofree char *rootfs
+      = fingerprint != NULL ? lodge_image_store_get_rootfs_dir (work->store, fingerprint) : NULL;
+  g_autofree char *disk
+      = fingerprint != NULL ? lodge_image_store_get_disk_path (work->store, fingerprint) : NULL;
 
   if (turn->what.plan != NULL)
     lodge_helper_add (turn->helper, "plan", turn->what.plan);
   else if (turn->what.disk != NULL)
     {
       lodge_helper_add (turn->helper, "disk", turn->what.disk);
-      lodge_helper_add (turn->helper, "backing", disk);
+      if (disk != NULL)
+        lodge_helper_add (turn->helper, "backing", disk);
     }
   else if (turn->what.kind == LODGE_KIND_VM)
     lodge_helper_add (turn->helper, "rootfs", rootfs);
@@ -161,8 +172,10 @@ make_helper (LodgeImageWork *work, GError **error)
 static gboolean
 check (LodgeImageStore *self, const LodgeImageTurn *what, GError **error)
 {
-  const LodgeImage *image = lodge_image_store_get (self, what->fingerprint);
+  const LodgeImage *image = find_parent (self, what);
 
+  if (what->fingerprint == NULL && what->disk != NULL)
+    return TRUE;
   if (image == NULL)
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND, "there is no image %.12s",
                  what->fingerprint);
@@ -170,6 +183,8 @@ check (LodgeImageStore *self, const LodgeImageTurn *what, GError **error)
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
                  "the image %.12s is one for %s already", what->fingerprint,
                  what->kind == LODGE_KIND_VM ? "VMs" : "containers");
+  else if (image->medium)
+    lodge_image_set_medium_error (image, image->aliases[0], LODGE_ERROR_NOT_SUPPORTED, error);
   else if (!g_str_equal (image->architecture, lodge_image_host_architecture ()))
     g_set_error (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED,
                  "what is for %s cannot be converted on a host that is %s", image->architecture,
@@ -187,8 +202,8 @@ lodge_image_store_turn_async (LodgeImageStore *self, const LodgeImageTurn *what,
 {
   GTask *task = g_task_new (self, cancellable, callback, user_data);
   const char *of = what->plan != NULL ? what->plan : what->disk != NULL ? what->disk : "";
-  g_autofree char *key
-      = g_strdup_printf ("turn/%s/%s/%s", lodge_kind_nick (what->kind), what->fingerprint, of);
+  g_autofree char *key = g_strdup_printf ("turn/%s/%s/%s", lodge_kind_nick (what->kind),
+                                          what->fingerprint != NULL ? what->fingerprint : "", of);
   LodgeImageWork *work = lodge_image_work_find (self, key);
   GError *error = NULL;
 

@@ -8,9 +8,10 @@ G_BEGIN_DECLS
 /** What is to become one of the other kind. */
 typedef struct
 {
-  LodgeKind kind;          /* that it is to be */
-  const char *fingerprint; /* of the image that it is, or that the instance was made from */
-  guint64 size;            /* of a VM's disk, bytes; 0: as is good */
+  LodgeKind kind; /* that it is to be */
+  /* Of the image that it is, or that the instance was made from; NULL: a VM's disk was empty. */
+  const char *fingerprint;
+  guint64 size; /* of a VM's disk, bytes; 0: as is good */
   /* Instead of that image, an instance that does not run: */
   const char *plan; /* (nullable): a container's */
   const char *disk; /* (nullable): a VM's, whose backing file is the image's disk */

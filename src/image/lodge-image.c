@@ -51,6 +51,25 @@ lodge_image_copy (const LodgeImage *image)
   return copy;
 }
 
+const char *
+lodge_image_kind_nick (const LodgeImage *image)
+{
+  return image->medium ? LODGE_IMAGE_MEDIUM_NICK : lodge_kind_nick (image->kind);
+}
+
+void
+lodge_image_set_medium_error (const LodgeImage *image, const char *ref, LodgeErrorCode code,
+                              GError **error)
+{
+  g_autofree char *head = g_strndup (ref != NULL ? ref : image->fingerprint, ref != NULL ? 80 : 12);
+  g_autofree char *shown = lodge_text_escape (head);
+
+  g_set_error (error, LODGE_ERROR, (int) code,
+               "“%s” is an install medium: only a VM can be made from it\n`lodge launch --vm %s` "
+               "makes one with an empty disk, which boots from it",
+               shown, shown);
+}
+
 void
 lodge_image_free (LodgeImage *image)
 {
@@ -94,6 +113,8 @@ lodge_image_to_document (const LodgeImage *image)
   json_object_set_int_member (object, "created-at", image->created_at);
   json_object_set_int_member (object, "last-used-at", image->last_used_at);
   json_object_set_int_member (object, "used-clock", image->used_clock);
+  if (image->medium)
+    json_object_set_boolean_member (object, "medium", TRUE);
   json_object_set_boolean_member (object, "cached", image->cached);
   json_object_set_boolean_member (object, "pinned", image->pinned);
   json_object_set_boolean_member (object, "auto-update", image->auto_update);
@@ -165,6 +186,7 @@ lodge_image_from_document (const char *fingerprint, const char *document, GError
   image->virtual_size = (guint64) lodge_json_get_int (object, "virtual-size", 0);
   image->created_at = lodge_json_get_int (object, "created-at", 0);
   image->last_used_at = lodge_json_get_int (object, "last-used-at", 0);
+  image->medium = kind == LODGE_KIND_VM && lodge_json_get_bool (object, "medium", FALSE);
   take_flags (image, object);
   take_properties (image, lodge_json_get_object (object, "properties"));
   return image;

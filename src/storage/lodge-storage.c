@@ -39,8 +39,7 @@ open_way (const char *state_dir, GError **error)
 {
   struct stat st;
 
-  if (stat (state_dir, &st) < 0
-      || ((st.st_mode & 0777) == 0700 && chmod (state_dir, 0711) < 0))
+  if (stat (state_dir, &st) < 0 || ((st.st_mode & 0777) == 0700 && chmod (state_dir, 0711) < 0))
     {
       lodge_error_set_errno (error, errno, "cannot set the mode of %s", state_dir);
       return FALSE;
@@ -125,14 +124,16 @@ make_disk (const char *disk, const char *backing_disk, guint64 size, GError **er
 {
   g_autofree char *temporary = g_strconcat (disk, ".new", NULL);
   g_autofree char *size_text = g_strdup_printf ("%" G_GUINT64_FORMAT, size);
-  const char *argv[] = { "qemu-img", "create", "-q",         "-f",      "qcow2", "-F",
-                         "qcow2",    "-b",     backing_disk, temporary, NULL,    NULL };
+  const char *built[] = { "qemu-img", "create", "-q",         "-f",      "qcow2", "-F",
+                          "qcow2",    "-b",     backing_disk, temporary, NULL,    NULL };
+  const char *empty[] = { "qemu-img", "create", "-q", "-f", "qcow2", temporary, size_text, NULL };
+  const char **argv = backing_disk != NULL ? built : empty;
   g_autofree char *words = NULL;
   g_autoptr (GError) local_error = NULL;
   int status;
 
   if (size != 0)
-    argv[G_N_ELEMENTS (argv) - 2] = size_text;
+    built[G_N_ELEMENTS (built) - 2] = size_text;
   unlink (temporary);
   if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL,
                      NULL, NULL, NULL, &words, &status, &local_error))

@@ -30,8 +30,8 @@ char *lodge_storage_staging_dir (const char *state_dir, gint64 job);
 
 /**
  * lodge_storage_create:
- * @backing_disk: VMs: the image's disk
- * @size: VMs: bytes; 0: as large as the backing disk
+ * @backing_disk: (nullable): VMs: the image's disk; %NULL: the disk is empty
+ * @size: VMs: bytes; 0: as large as the backing disk, which there must be then
  *
  * Makes the files of an instance: its own directory and, by @kind, the overlay's directories or the
  * disk.  What exists already is kept, so that a repeated call is a success.  Blocking.

@@ -81,7 +81,11 @@ write_os (const KvmXml *self)
   lodge_xml_close (self->writer);
   if (is_uefi)
     write_firmware (self);
+  /* An empty disk does not boot, and the medium's turn comes; once there is a system on it, the
+   * medium may stay. */
   lodge_xml_element (self->writer, "boot", "dev", "hd", NULL);
+  if (self->spec->medium_path != NULL)
+    lodge_xml_element (self->writer, "boot", "dev", "cdrom", NULL);
   lodge_xml_close (self->writer);
 }
 
@@ -202,13 +206,45 @@ write_seed (const KvmXml *self)
   lodge_xml_close (self->writer);
 }
 
+static const char *
+drive_bus (const KvmXml *self)
+{
+  if (!self->is_x86)
+    return "scsi";
+  return self->is_pcie ? "sata" : "ide";
+}
+
+/* Other VMs may have the same medium, so it stays root's: libvirt would give it to QEMU's user. */
+static void
+write_medium (const KvmXml *self)
+{
+  gboolean is_ide = strcmp (drive_bus (self), "ide") == 0;
+
+  if (self->spec->medium_path == NULL)
+    return;
+  lodge_xml_open (self->writer, "disk");
+  lodge_xml_attr (self->writer, "type", "file");
+  lodge_xml_attr (self->writer, "device", "cdrom");
+  lodge_xml_element (self->writer, "driver", "name", "qemu", "type", "raw", NULL);
+  lodge_xml_open (self->writer, "source");
+  lodge_xml_attr (self->writer, "file", self->spec->medium_path);
+  lodge_xml_element (self->writer, "seclabel", "model", "dac", "relabel", "no", NULL);
+  lodge_xml_close (self->writer);
+  lodge_xml_element (self->writer, "target", "dev", is_ide ? "hda" : "sda", "bus", drive_bus (self),
+                     NULL);
+  lodge_xml_element (self->writer, "readonly", NULL);
+  write_alias (self->writer, LODGE_DEVICE_MEDIUM);
+  lodge_xml_close (self->writer);
+}
+
 static void
 write_controllers (const KvmXml *self)
 {
+  gboolean has_scsi = self->spec->medium_path != NULL && strcmp (drive_bus (self), "scsi") == 0;
   /* One port each for disk, seed, NIC, USB, virtio-serial, balloon and rng; libvirt gives them the
    * first ones, so that the spare ones stay free. */
   guint ports = self->options->spare_ports + (self->spec->network != NULL ? 6 : 5)
-                + (self->spec->seed_path != NULL ? 1 : 0);
+                + (self->spec->seed_path != NULL ? 1 : 0) + (has_scsi ? 1 : 0);
   if (self->is_pcie && self->options->spare_ports > 0)
     {
       lodge_xml_element (self->writer, "controller", "type", "pci", "index", "0", "model",
@@ -219,6 +255,9 @@ write_controllers (const KvmXml *self)
     }
   lodge_xml_element (self->writer, "controller", "type", "usb", "index", "0", "model", "qemu-xhci",
                      NULL);
+  if (has_scsi)
+    lodge_xml_element (self->writer, "controller", "type", "scsi", "index", "0", "model",
+                       "virtio-scsi", NULL);
   lodge_xml_open (self->writer, "controller");
   lodge_xml_attr (self->writer, "type", "virtio-serial");
   lodge_xml_attr (self->writer, "index", "0");
@@ -311,6 +350,7 @@ write_devices (const KvmXml *self)
   lodge_xml_text_element (self->writer, "emulator", self->options->emulator);
   write_disk (self);
   write_seed (self);
+  write_medium (self);
   write_controllers (self);
   write_interface (self);
   write_console (self);

@@ -175,6 +175,38 @@ extract_disk (xmlNode *domain, const char *argument)
   return path != NULL ? path : lodge_xml_get_attr (source, "dev");
 }
 
+static void
+drop_child (xmlNode *node, const char *name)
+{
+  xmlNode *child = lodge_xml_child (node, name);
+
+  if (child == NULL)
+    return;
+  xmlUnlinkNode (child);
+  xmlFreeNode (child);
+}
+
+static char *
+extract_drive (xmlNode *domain, const char *alias)
+{
+  xmlNode *disk = lodge_xml_find (domain, "devices/disk");
+
+  while (disk != NULL && !lodge_xml_attr_is (lodge_xml_child (disk, "alias"), "name", alias))
+    disk = lodge_xml_next (disk);
+  /* An empty one of a running guest may have a source that has no more than a number. */
+  g_autofree char *file = lodge_xml_get_attr (lodge_xml_child (disk, "source"), "file");
+  if (file == NULL)
+    return NULL;
+  drop_child (disk, "source");
+  drop_child (disk, "backingStore");
+  xmlBuffer *buffer = xmlBufferCreate ();
+  char *text = xmlNodeDump (buffer, disk->doc, disk, 0, 0) > 0
+                   ? g_strdup ((const char *) xmlBufferContent (buffer))
+                   : NULL;
+  xmlBufferFree (buffer);
+  return text;
+}
+
 static char *
 extract_type (xmlNode *domain, const char *argument)
 {
@@ -197,6 +229,12 @@ char *
 lodge_domain_xml_disk_path (const char *xml, GError **error)
 {
   return extract (xml, extract_disk, NULL, error);
+}
+
+char *
+lodge_domain_xml_empty_drive (const char *xml, GError **error)
+{
+  return extract (xml, extract_drive, LODGE_DEVICE_ALIAS_PREFIX LODGE_DEVICE_MEDIUM, error);
 }
 
 char *

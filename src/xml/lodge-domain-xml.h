@@ -44,6 +44,8 @@ typedef struct
 
 /** The user alias of Lodge's device @name: "ua-lodge-<name>". */
 #define LODGE_DEVICE_ALIAS_PREFIX "ua-lodge-"
+/** The name of the CD-ROM drive for install media. */
+#define LODGE_DEVICE_MEDIUM "medium"
 /** The names of the guest's virtio-serial ports. */
 #define LODGE_CHANNEL_GUEST_AGENT "org.qemu.guest_agent.0"
 
@@ -147,6 +149,11 @@ char *lodge_domain_xml_console_tty (const char *xml, GError **error);
 char *lodge_domain_xml_channel_path (const char *xml, const char *target, GError **error);
 /** Source of the first disk that is not a CD or floppy. */
 char *lodge_domain_xml_disk_path (const char *xml, GError **error);
+/**
+ * The drive that Lodge put an install medium into, as an element <disk> without its medium; NULL
+ * also when the drive is empty.
+ */
+char *lodge_domain_xml_empty_drive (const char *xml, GError **error);
 /** The domain's type: "kvm", "qemu", "lxc". */
 char *lodge_domain_xml_type (const char *xml, GError **error);
 

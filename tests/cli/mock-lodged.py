@@ -84,7 +84,8 @@ class Instance:
             "Uri": variant("lxc:///" if self.kind == "container" else "qemu:///system"),
             "State": variant(self.state), "Booted": variant(self.state == "running"),
             "Origin": variant(self.origin), "Capabilities": variant(["exec", "shell"]),
-            "Image": variant(self.image), "Config": GLib.Variant("a{ss}", self.config),
+            "Image": variant(self.image), "Medium": variant(""),
+            "Config": GLib.Variant("a{ss}", self.config),
             "Drift": variant([]), "Addresses": GLib.Variant("aa{sv}", addresses),
             "Job": GLib.Variant("o", "/"), "CreatedAt": variant(1700000000),
             "StartedAt": variant(1700000100 if self.state == "running" else 0),
@@ -480,6 +481,10 @@ class Mock:
 
     def instance_Restart(self, path, parameters, invocation):
         self.lifecycle(path, "Restart", "running", invocation)
+
+    def instance_Eject(self, path, parameters, invocation):
+        job = self.new_job("instance-eject", "Ejecting", 10)
+        invocation.return_value(GLib.Variant("(o)", (job.path,)))
 
     def instance_Pause(self, path, parameters, invocation):
         self.lifecycle(path, "Pause", "paused", invocation)

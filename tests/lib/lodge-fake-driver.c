@@ -334,6 +334,15 @@ fake_rename (LodgeDriver *driver, const char *uuid, const char *new_name, GError
   return TRUE;
 }
 
+static gboolean
+fake_eject (LodgeDriver *driver, const char *uuid, gboolean force, GError **error)
+{
+  g_autoptr (LodgeDomainInfo) info
+      = begin_with (LODGE_FAKE_DRIVER (driver), "eject", uuid, NULL, error);
+
+  return info != NULL;
+}
+
 static char *
 fake_get_xml (LodgeDriver *driver, const char *uuid, GError **error)
 {
@@ -511,6 +520,7 @@ lodge_fake_driver_iface_init (LodgeDriverInterface *iface)
   iface->pause = fake_pause;
   iface->resume = fake_resume;
   iface->rename = fake_rename;
+  iface->eject = fake_eject;
   iface->get_xml = fake_get_xml;
   iface->get_usage = fake_get_usage;
   iface->get_addresses = fake_get_addresses;

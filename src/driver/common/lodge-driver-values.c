@@ -23,7 +23,7 @@ lodge_domain_spec_free (LodgeDomainSpec *spec)
           spec->architecture, spec->os_id,     spec->lower_dir,         spec->upper_dir,
           spec->work_dir,     spec->disk_path, spec->network,           spec->bridge,
           spec->mac,          spec->address,   spec->gateway,           spec->dns_domain,
-          spec->instance_dir, spec->run_dir,   spec->seed_path };
+          spec->instance_dir, spec->run_dir,   spec->seed_path,         spec->medium_path };
   for (gsize i = 0; i < G_N_ELEMENTS (strings); i++)
     g_free (strings[i]);
   g_clear_pointer (&spec->config, g_hash_table_unref);

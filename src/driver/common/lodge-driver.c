@@ -150,6 +150,13 @@ lodge_driver_rename (LodgeDriver *self, const char *uuid, const char *new_name, 
   return LODGE_DRIVER_GET_IFACE (self)->rename (self, uuid, new_name, error);
 }
 
+gboolean
+lodge_driver_eject (LodgeDriver *self, const char *uuid, gboolean force, GError **error)
+{
+  NEED_SLOT (self, eject, uuid, "eject", FALSE);
+  return LODGE_DRIVER_GET_IFACE (self)->eject (self, uuid, force, error);
+}
+
 char *
 lodge_driver_get_xml (LodgeDriver *self, const char *uuid, GError **error)
 {

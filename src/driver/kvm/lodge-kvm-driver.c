@@ -172,6 +172,7 @@ driver_iface_init (LodgeDriverInterface *iface)
   iface->pause = lodge_kvm_pause;
   iface->resume = lodge_kvm_resume;
   iface->rename = lodge_kvm_rename;
+  iface->eject = lodge_kvm_eject;
   iface->get_xml = lodge_kvm_get_xml;
   iface->get_usage = lodge_kvm_get_usage;
   iface->get_addresses = lodge_kvm_get_addresses;

@@ -52,6 +52,7 @@ gboolean lodge_kvm_pause (LodgeDriver *driver, const char *uuid, GError **error)
 gboolean lodge_kvm_resume (LodgeDriver *driver, const char *uuid, GError **error);
 gboolean lodge_kvm_rename (LodgeDriver *driver, const char *uuid, const char *new_name,
                            GError **error);
+gboolean lodge_kvm_eject (LodgeDriver *driver, const char *uuid, gboolean force, GError **error);
 char *lodge_kvm_get_xml (LodgeDriver *driver, const char *uuid, GError **error);
 
 /* kvm-cpu */

@@ -39,6 +39,7 @@ typedef enum
   FORMAT_TAR,
   FORMAT_QCOW2,
   FORMAT_RAW,
+  FORMAT_ISO, /* an install medium, as it is */
 } Format;
 
 typedef struct
@@ -281,9 +282,9 @@ can_have_holes (int fd)
 }
 
 static bool
-copy_disk (int output, LodgeFail *fail)
+copy_disk (const char *path, int output, LodgeFail *fail)
 {
-  LODGE_AUTOFD fd = open (WORK_FILE, O_RDONLY | O_CLOEXEC);
+  LODGE_AUTOFD fd = open (path, O_RDONLY | O_CLOEXEC);
   g_autofree char *block = g_malloc (COPY_BLOCK);
   bool sparse = can_have_holes (output);
   off_t size = 0;
@@ -311,6 +312,8 @@ copy_disk (int output, LodgeFail *fail)
 static bool
 write_export (const Export *self, LodgeFail *fail)
 {
+  if (self->format == FORMAT_ISO)
+    return copy_disk (self->disk, self->output, fail);
   if (self->disk != NULL && !flatten (self, fail))
     return false;
   switch (self->format)
@@ -319,14 +322,15 @@ write_export (const Export *self, LodgeFail *fail)
       return write_archive (self, self->output, fill_unified, fail);
     case FORMAT_SPLIT:
       return write_archive (self, self->output, add_metadata, fail)
-             && (self->disk != NULL ? copy_disk (self->root_output, fail)
+             && (self->disk != NULL ? copy_disk (WORK_FILE, self->root_output, fail)
                                     : write_archive (self, self->root_output, fill_root, fail));
     case FORMAT_TAR:
       return write_archive (self, self->output, fill_root, fail);
     case FORMAT_QCOW2:
     case FORMAT_RAW:
+    case FORMAT_ISO:
     default:
-      return copy_disk (self->output, fail);
+      return copy_disk (WORK_FILE, self->output, fail);
     }
 }
 
@@ -392,7 +396,7 @@ add_sources (Export *self, LodgePlan *plan, LodgeSandbox *sandbox, LodgeSandboxB
 static bool
 read_request (const LodgeRequest *request, Export *self, LodgeFail *fail)
 {
-  static const char *const FORMATS[] = { "unified", "split", "tar", "qcow2", "raw" };
+  static const char *const FORMATS[] = { "unified", "split", "tar", "qcow2", "raw", "iso" };
   const char *format = lodge_request_get (request, "format");
   int index = -1;
 
@@ -411,7 +415,7 @@ read_request (const LodgeRequest *request, Export *self, LodgeFail *fail)
   self->output = lodge_request_get_fd (request, "output");
   self->root_output = lodge_request_get_fd (request, "root");
   bool has_source = self->disk != NULL || self->rootfs != NULL || self->plan != NULL;
-  bool is_disk_format = self->format == FORMAT_QCOW2 || self->format == FORMAT_RAW;
+  bool is_disk_format = self->format >= FORMAT_QCOW2;
   if (index < 0 || !has_source || self->output < 0
       || (self->format == FORMAT_SPLIT && self->root_output < 0))
     return lodge_fail (fail, "InvalidArgument", "There is nothing to export, or nowhere to");

@@ -10,15 +10,16 @@
 #define COPY       LODGE_SANDBOX_STAGING "/copy"
 #define COPY_CHUNK (8u << 20)
 
-static bool
-copy_input (int input_fd, LodgeFail *fail)
+bool
+lodge_import_copy_input (const LodgeImportStep *step, const char *path, LodgeFail *fail)
 {
-  LODGE_AUTOFD fd = open (COPY, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  LODGE_AUTOFD fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int input_fd = step->input;
   off_t offset = 0;
   ssize_t n;
 
   if (fd < 0)
-    return lodge_fail_errno (fail, errno, "The disk cannot be copied");
+    return lodge_fail_errno (fail, errno, "The image's file cannot be copied");
   while ((n = copy_file_range (input_fd, &offset, fd, NULL, COPY_CHUNK, 0)) > 0)
     ;
   if (n == 0)
@@ -28,10 +29,10 @@ copy_input (int input_fd, LodgeFail *fail)
     {
       int error = lodge_io_write_all (fd, block, (size_t) n);
       if (error < 0)
-        return lodge_fail_errno (fail, error, "The disk cannot be copied");
+        return lodge_fail_errno (fail, error, "The image's file cannot be copied");
       offset += n;
     }
-  return n == 0 || lodge_fail_errno (fail, errno, "The disk cannot be copied");
+  return n == 0 || lodge_fail_errno (fail, errno, "The image's file cannot be copied");
 }
 
 const char *
@@ -40,7 +41,7 @@ lodge_import_find_input (const LodgeImportStep *step, LodgeFail *fail)
   LODGE_AUTOFD fd = open (LODGE_IMPORT_INPUT, O_RDONLY | O_CLOEXEC);
   if (fd >= 0)
     return LODGE_IMPORT_INPUT;
-  return copy_input (step->input, fail) ? COPY : NULL;
+  return lodge_import_copy_input (step, COPY, fail) ? COPY : NULL;
 }
 
 void

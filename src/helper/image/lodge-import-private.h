@@ -18,6 +18,7 @@ G_BEGIN_DECLS
 #define LODGE_IMPORT_ROOTFS "rootfs"
 #define LODGE_IMPORT_OCI    "oci" /* an unpacked OCI image, until its layers are */
 #define LODGE_IMPORT_DISK   "disk.qcow2"
+#define LODGE_IMPORT_MEDIUM "disk.iso"
 #define LODGE_IMPORT_INPUT  "/input" /* in sandboxes with the host's tools */
 
 #define LODGE_IMPORT_MEMBERS_MAX (4u << 20)
@@ -29,6 +30,7 @@ typedef struct
   LodgeLayout layout;
   bool has_root;
   bool has_disk;
+  bool has_medium;
   uint64_t size;
   uint64_t virtual_size;
 } LodgeImportFound;
@@ -55,6 +57,9 @@ int lodge_import_unpack (gpointer step);
 int lodge_import_oci (gpointer step);
 /** A squashfs, with unsquashfs. */
 int lodge_import_squashfs (gpointer step);
+/** An install medium, which stays what it is.  Its file may be in its place already.  Needs no
+ * tools. */
+int lodge_import_iso (gpointer step);
 /** A disk, with qemu-img. */
 int lodge_import_disk (gpointer step);
 
@@ -70,5 +75,8 @@ void lodge_import_limit_memory (const LodgeImportStep *step);
  */
 const char *lodge_import_find_input (const LodgeImportStep *step, LodgeFail *fail);
 void lodge_import_drop_copy (void);
+
+/** Copies the step's file to the new file @path. */
+bool lodge_import_copy_input (const LodgeImportStep *step, const char *path, LodgeFail *fail);
 
 G_END_DECLS

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -30,6 +31,7 @@
 #define DEFAULT_MAX_VIRTUAL (16ll << 40)
 #define STACK_SIZE          (2u << 20)
 #define SPOOL_CHUNK         (1u << 20)
+#define SPOOL               "input"
 
 typedef struct
 {
@@ -140,6 +142,29 @@ take_contents (const Import *self, int *status, LodgeFail *fail)
   return ok;
 }
 
+/** What came by a pipe lies in the staging directory already and need only be called otherwise. */
+static bool
+adopt_spool (const Import *self, int fd, LodgeFail *fail)
+{
+  struct stat st, spool;
+
+  if (fstatat (self->staging_fd, SPOOL, &spool, AT_SYMLINK_NOFOLLOW) < 0 || fstat (fd, &st) < 0
+      || st.st_dev != spool.st_dev || st.st_ino != spool.st_ino)
+    return true;
+  return renameat (self->staging_fd, SPOOL, self->staging_fd, LODGE_IMPORT_MEDIUM) == 0
+         || lodge_fail_errno (fail, errno, "The install medium cannot be stored");
+}
+
+static bool
+take_medium (const Import *self, LodgeImportStep *step, int *status, LodgeFail *fail)
+{
+  if (self->n_fds > 1)
+    return lodge_fail (fail, "ImageInvalid",
+                       "An install medium is one file\nGive the ISO without metadata.");
+  return adopt_spool (self, step->input, fail)
+         && run_step (self, lodge_import_iso, step, false, status, fail);
+}
+
 static bool
 take_file (const Import *self, int fd, bool metadata_only, int *status, LodgeFail *fail)
 {
@@ -152,8 +177,7 @@ take_file (const Import *self, int fd, bool metadata_only, int *status, LodgeFai
                        "The first of the two files is not a tar archive\nA split image has its "
                        "metadata in the first file, its root in the second.");
   if (step.format == LODGE_FORMAT_ISO)
-    return lodge_fail (fail, "ImageInvalid",
-                       "The file is an ISO file system, which cannot be imported");
+    return take_medium (self, &step, status, fail);
   if (step.format == LODGE_FORMAT_SQUASHFS)
     return run_step (self, lodge_import_squashfs, &step, true, status, fail);
   if (lodge_format_is_disk (step.format))
@@ -181,7 +205,10 @@ report (const Import *self, const char *fingerprint)
 {
   LodgeImportFound found = *self->found;
 
-  lodge_status_result ("kind", "%s", found.has_disk ? "vm" : "container");
+  lodge_status_result ("kind", "%s",
+                       found.has_medium ? "iso"
+                       : found.has_disk ? "vm"
+                                        : "container");
   lodge_status_result ("fingerprint", "%s", fingerprint);
   lodge_status_result ("size", "%" G_GUINT64_FORMAT, found.size);
   lodge_status_result ("virtual-size", "%" G_GUINT64_FORMAT, found.virtual_size);
@@ -263,7 +290,7 @@ lodge_import_run (const LodgeRequest *request)
 
   if (!read_request (request, &self, &fail))
     return lodge_status_fail (&fail);
-  static const char *const SPOOLS[] = { "input", "input-root" };
+  static const char *const SPOOLS[] = { SPOOL, "input-root" };
   bool ok = true;
   for (int i = 0; ok && i < self.n_fds; i++)
     ok = spool (&self, &self.fds[i], SPOOLS[i], &fail);

@@ -88,6 +88,16 @@ is_there (const Mark *mark, const char *head, size_t head_size, const char *tail
   return size >= mark->length && memcmp (text, mark->bytes, mark->length) == 0;
 }
 
+/* Data that was compressed or packed may show anything at its later places. */
+static bool
+is_contradiction (const Mark *first, const Mark *second)
+{
+  if (!lodge_format_is_disk ((LodgeFormat) first->format) || second->offset == EXT4)
+    return false;
+  /* A footer after an ISO would make a disk of it. */
+  return !first->weak || (first->format == LODGE_FORMAT_VHD && second->format == LODGE_FORMAT_ISO);
+}
+
 bool
 lodge_sniff_bytes (const void *head, size_t head_size, const void *tail, size_t tail_size,
                    LodgeFormat *out_format, LodgeFail *fail)
@@ -101,9 +111,7 @@ lodge_sniff_bytes (const void *head, size_t head_size, const void *tail, size_t 
         continue;
       if (found == NULL)
         found = mark;
-      /* Data that was compressed or packed may show anything at its later places. */
-      else if (found->format != mark->format && lodge_format_is_disk ((LodgeFormat) found->format)
-               && !found->weak && mark->offset != EXT4)
+      else if (found->format != mark->format && is_contradiction (found, mark))
         return lodge_fail (fail, "ImageInvalid", "The file is %s and %s at once", found->name,
                            mark->name);
     }

@@ -10,6 +10,7 @@
 
 #include "lodge-import-private.h"
 #include "lodge-io.h"
+#include "lodge-iso.h"
 #include "lodge-oci.h"
 #include "lodge-sandbox.h"
 #include "lodge-status.h"
@@ -125,4 +126,36 @@ int
 lodge_import_oci (gpointer step)
 {
   return in_staging (step, apply_layers);
+}
+
+static bool
+take_medium (const LodgeImportStep *step, int staging_fd, LodgeFail *fail)
+{
+  LodgeFacts facts = step->found->facts;
+  struct stat st;
+
+  if (!lodge_iso_read (step->input, &facts, fail))
+    return false;
+  if (fstat (step->input, &st) < 0 || (uint64_t) st.st_size > step->max_bytes)
+    return lodge_fail (fail, "NoSpace", "There is no space left for the install medium");
+  lodge_status_progress (-1, 0, 0, "copy");
+  if (faccessat (staging_fd, LODGE_IMPORT_MEDIUM, F_OK, 0) < 0
+      && !lodge_import_copy_input (step, "/" LODGE_IMPORT_MEDIUM, fail))
+    return false;
+  if (fchmodat (staging_fd, LODGE_IMPORT_MEDIUM, 0444, 0) < 0
+      || fstatat (staging_fd, LODGE_IMPORT_MEDIUM, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    return lodge_fail_errno (fail, errno, "The install medium cannot be stored");
+  if (facts.firmware[0] == '\0')
+    lodge_status_notice ("The ISO has nothing to boot: a VM will not start from it.");
+  step->found->facts = facts;
+  step->found->size = (uint64_t) st.st_blocks * 512;
+  step->found->virtual_size = (uint64_t) st.st_size;
+  step->found->has_medium = true;
+  return true;
+}
+
+int
+lodge_import_iso (gpointer step)
+{
+  return in_staging (step, take_medium);
 }

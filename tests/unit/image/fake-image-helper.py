@@ -28,6 +28,7 @@ def say(line):
 
 
 def make():
+    is_medium = False
     is_vm = "vm" in (request.get("kind"), request.get("to"))
     seed = request.get("suite", "import")
     if "to" in request:
@@ -39,8 +40,12 @@ def make():
         if "fd.root" in request:
             with os.fdopen(int(request["fd.root"]), "rb") as source:
                 seed += " and " + source.read().decode(errors="replace")
-        say("result kind " + ("vm" if is_vm else "container"))
-    if is_vm and "to" in request:  # that something can be built on
+        is_medium = seed.startswith("ISO")
+        say("result kind " + ("iso" if is_medium else "vm" if is_vm else "container"))
+    if is_medium:
+        with open(staging + "/disk.iso", "w") as disk:
+            disk.write(seed)
+    elif is_vm and "to" in request:  # that something can be built on
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", staging + "/disk.qcow2", "64M"],
                        check=True, close_fds=False)
     elif is_vm:

@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import time
 
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../lib"))
 RUN_HELPER, WORKER = sys.argv[1:3]
 WORK = tempfile.mkdtemp(prefix="lodge-hostile-", dir="/var/tmp")
 CANARY = os.path.join(WORK, "canary")

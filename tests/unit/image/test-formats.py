@@ -19,6 +19,7 @@ import threading
 
 from imagelib import (CANARY, CONTENT, INPUT, MIB, STAGING, WORK, accepted, case, disk_of, main, member, patch,
                       path, put, qcow2, refused, run, tar)
+import tinyiso
 
 
 def squashfs(*options, tree=None):
@@ -78,6 +79,41 @@ def t20_hostile_squashfs():
         patch(offset, b"\xff\xff\xff\x7f")
         result = run()
         assert result.seconds < 20 and (result.ok or result.error()[0]), offset
+
+
+
+@case
+def install_media():
+    for platforms, hybrid, firmware in (((0,), False, "bios"), ((0, 0xef), True, "bios,uefi"),
+                                        ((0xef,), True, "uefi"), ((), False, None)):
+        data = tinyiso.make("Tiny 1", platforms, hybrid) + bytes(MIB)
+        put(data)
+        result = accepted(run())
+        assert result.value("kind") == "iso" and os.listdir(STAGING) == ["disk.iso"]
+        assert result.value("fingerprint") == hashlib.sha256(data).hexdigest()
+        assert result.value("property.firmware") == firmware, platforms
+        assert result.value("virtual-size") == str(len(data))
+        assert result.value("description") == "Tiny 1"
+        assert bool(result.notices()) == (not platforms)
+        with open(os.path.join(STAGING, "disk.iso"), "rb") as file:
+            assert file.read() == data
+        assert stat.S_IMODE(os.stat(os.path.join(STAGING, "disk.iso")).st_mode) == 0o444
+        assert os.stat(os.path.join(STAGING, "disk.iso")).st_uid == 0
+    assert run("max-bytes=4096").error()[0] == "NoSpace"
+
+
+@case
+def broken_install_media():
+    good = tinyiso.make()
+    for length in (32774, 33000, 34815):
+        put(good[:length])
+        refused(run())
+    put(good[:32768] + b"\7" + good[32769:])  # no primary descriptor
+    refused(run())
+    put(good)
+    patch(34816 + 71, b"\xff\xff\xff\xff")  # its catalogue is nowhere
+    assert accepted(run()).value("property.firmware") is None
+    assert "one file" in refused(split(good))
 
 
 METADATA = ("architecture: x86_64\ncreation_date: 1\nproperties:\n  os: Testix\n  serial: '7'\n"
@@ -378,17 +414,18 @@ def d15_exported_disks_are_whole():
 
 @case
 def a_pipe_is_received():
-    put(tar())
-    expected = accepted(run()).value("fingerprint")
-    data = tar()
-    os.unlink(INPUT)
-    os.mkfifo(INPUT)
-    writer = threading.Thread(target=put, args=(data,))
-    writer.start()
-    result = accepted(run())
-    writer.join()
-    os.unlink(INPUT)
-    assert result.value("fingerprint") == expected and os.listdir(STAGING) == ["rootfs"]
+    for data, content in ((tar(), "rootfs"), (tinyiso.make(), "disk.iso")):
+        put(data)
+        expected = accepted(run()).value("fingerprint")
+        os.unlink(INPUT)
+        os.mkfifo(INPUT)
+        writer = threading.Thread(target=put, args=(data,))
+        writer.start()
+        result = accepted(run())
+        writer.join()
+        os.unlink(INPUT)
+        assert result.value("fingerprint") == expected and os.listdir(STAGING) == [content]
+    assert stat.S_IMODE(os.stat(os.path.join(STAGING, "disk.iso")).st_mode) == 0o444
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 
 from imagelib import (CANARY, CONTENT, INPUT, MIB, STAGING, WORK, accepted, case, disk_of, main,
                       member, patch, path, put, qcow2, qemu_img, refused, run, tar)
+import tinyiso
 
 unpack = convert = run
 
@@ -386,6 +387,8 @@ def d10_polyglots():
     assert "at once" in refused(convert())
     qcow2()
     patch(32769, b"CD001")
+    assert "at once" in refused(convert())
+    put(tinyiso.make() + b"conectix".ljust(512, b"\0"))
     assert "at once" in refused(convert())
 
 

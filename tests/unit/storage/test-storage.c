@@ -71,6 +71,15 @@ test_disk (void)
   g_assert_no_error (error);
   g_assert_cmpint (mode_of (disk), ==, 0600);
   g_assert_true (lodge_storage_create (state, UUID, LODGE_KIND_VM, backing, 0, &error));
+
+  g_assert_cmpint (unlink (disk), ==, 0);
+  g_assert_true (lodge_storage_create (state, UUID, LODGE_KIND_VM, NULL, 20 << 20, &error));
+  g_assert_no_error (error);
+  g_autofree char *question = g_strdup_printf ("qemu-img info %s", disk);
+  g_autofree char *answer = NULL;
+  g_assert_true (g_spawn_command_line_sync (question, &answer, NULL, NULL, NULL));
+  g_assert_nonnull (strstr (answer, "virtual size: 20 MiB"));
+  g_assert_null (strstr (answer, "backing file"));
   g_assert_true (lodge_tree_remove (state, NULL));
 }
 

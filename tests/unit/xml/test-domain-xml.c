@@ -125,6 +125,17 @@ check_kvm (Fixture *self, const char *golden)
 }
 
 static void
+assert_has (Fixture *self, const char *part, gboolean expected)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *xml = lodge_domain_xml_kvm (&self->spec, &self->kvm, &error);
+  g_assert_no_error (error);
+  if ((strstr (xml, part) != NULL) != expected)
+    g_error ("“%s” is%s in %s", part, expected ? " not" : "", xml);
+  assert_schema (xml);
+}
+
+static void
 test_lxc_plain (Fixture *self, gconstpointer data)
 {
   check_lxc (self, "lxc-plain.xml");
@@ -167,6 +178,31 @@ test_kvm_seed (Fixture *self, gconstpointer data)
 }
 
 static void
+test_kvm_medium (Fixture *self, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+
+  self->spec.medium_path = (char *) "/var/lib/lodge/images/0123/disk.iso";
+  check_kvm (self, "kvm-medium.xml");
+  self->kvm.machine = "pc";
+  assert_has (self, "<target dev=\"hda\" bus=\"ide\"/>", TRUE);
+  self->kvm.machine = NULL;
+  self->spec.architecture = (char *) "aarch64";
+  assert_has (self, "<target dev=\"sda\" bus=\"scsi\"/>", TRUE);
+  assert_has (self, "virtio-scsi", TRUE);
+
+  g_autofree char *xml = lodge_domain_xml_kvm (&self->spec, &self->kvm, &error);
+  g_autofree char *drive = lodge_domain_xml_empty_drive (xml, &error);
+  g_assert_no_error (error);
+  g_assert_nonnull (strstr (drive, "device=\"cdrom\""));
+  g_assert_null (strstr (drive, "<source"));
+  self->spec.medium_path = NULL;
+  g_autofree char *without = lodge_domain_xml_kvm (&self->spec, &self->kvm, &error);
+  g_assert_null (lodge_domain_xml_empty_drive (without, &error));
+  g_assert_no_error (error);
+}
+
+static void
 test_kvm_uefi_tcg (Fixture *self, gconstpointer data)
 {
   set_config (self, "limits.memory", "2GiB");
@@ -185,17 +221,6 @@ test_kvm_foreign_architecture (Fixture *self, gconstpointer data)
   self->spec.network = NULL;
   self->kvm.domain_type = "qemu";
   check_kvm (self, "kvm-aarch64.xml");
-}
-
-static void
-assert_has (Fixture *self, const char *part, gboolean expected)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *xml = lodge_domain_xml_kvm (&self->spec, &self->kvm, &error);
-  g_assert_no_error (error);
-  if ((strstr (xml, part) != NULL) != expected)
-    g_error ("“%s” is%s in %s", part, expected ? " not" : "", xml);
-  assert_schema (xml);
 }
 
 /* libvirt asks QEMU 400 questions about a processor when it starts: only where it is a model. */
@@ -373,6 +398,7 @@ main (int argc, char **argv)
   ADD ("/domain-xml/lxc/offline", test_lxc_offline);
   ADD ("/domain-xml/kvm/plain", test_kvm_plain);
   ADD ("/domain-xml/kvm/seed", test_kvm_seed);
+  ADD ("/domain-xml/kvm/medium", test_kvm_medium);
   ADD ("/domain-xml/kvm/uefi-tcg", test_kvm_uefi_tcg);
   ADD ("/domain-xml/kvm/foreign-architecture", test_kvm_foreign_architecture);
   ADD ("/domain-xml/kvm/cpu", test_kvm_cpu);
