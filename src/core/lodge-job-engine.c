@@ -2,7 +2,7 @@
 /*
  * Runs jobs step by step; see lodge-job-private.h for the rules.  The order for each step is:
  * journal it, do it, and only then look at the next.  A crash between two lines below is what
- * tests/host/sweep.py tries, one failpoint at a time:
+ * tests/fault tries, one failpoint at a time:
  *
  *   job:<operation>:<step>            the step is in the journal, nothing of it is done
  *   job:<operation>:<step>:done       it is done, the journal does not know yet
