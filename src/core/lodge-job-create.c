@@ -450,10 +450,7 @@ check_image (LodgeManager *self, const LodgeCreateRequest *request, GError **err
       g_set_error_literal (error, LODGE_ERROR, LODGE_ERROR_NOT_SUPPORTED, local_error->message);
       return FALSE;
     }
-  if (image != NULL || lodge_image_store_can_obtain (self->images, request->image, request->kind))
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&local_error));
-  return FALSE;
+  return lodge_image_store_check_ref (self->images, request->image, request->kind, error);
 }
 
 static char *

@@ -202,12 +202,8 @@ lodge_manager_pull_image (LodgeManager *self, const LodgeManagerPull *what, guin
 
   if (!lodge_image_store_check_address (ref, what->allow_http ? LODGE_OBTAIN_HTTP : 0, error))
     return NULL;
-  if (lodge_image_store_resolve (self->images, ref, kind, NULL) == NULL
-      && !lodge_image_store_can_obtain (self->images, ref, kind))
-    {
-      (void) lodge_image_store_resolve (self->images, ref, kind, error);
-      return NULL;
-    }
+  if (!lodge_image_store_check_ref (self->images, ref, kind, error))
+    return NULL;
 
   LodgeJob *job = lodge_job_new (self, &lodge_job_kind_image_pull);
   job->target = kind;

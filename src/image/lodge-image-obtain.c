@@ -203,8 +203,9 @@ fall_back (GTask *task, GError *error)
         fail (task, error);
       return;
     }
-  notify (obtain, "%s is built from the distribution's packages, for %s", obtain->ref,
-          error->message);
+  error->message[strcspn (error->message, "\n")] = '\0';
+  notify (obtain, "%s, so %s is built from the distribution's packages", error->message,
+          obtain->ref);
   g_clear_error (&error);
   build (task, recipe);
 }
@@ -405,6 +406,26 @@ find_other (LodgeImageStore *self, const Obtain *obtain)
   return is_own ? other : NULL;
 }
 
+/* Whether a remote could supply @ref, so that NOT_FOUND need not be the last word. */
+static gboolean
+can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind)
+{
+  LodgeKind other = kind == LODGE_KIND_VM ? LODGE_KIND_CONTAINER : LODGE_KIND_VM;
+  const LodgeRemote *remote;
+  const char *alias;
+
+  if (lodge_image_store_resolve (self, ref, kind, NULL) == NULL
+      && lodge_image_store_resolve (self, ref, other, NULL) != NULL)
+    return TRUE;
+  if (lodge_remotes_is_url (ref))
+    return lodge_remote_url_validate (ref, TRUE, "The address", NULL);
+  if (lodge_image_recipe_find (ref) != NULL)
+    return TRUE;
+  (void) lodge_remotes_split (self, ref, &remote, &alias, NULL);
+  return remote != NULL && remote->protocol != LODGE_REMOTE_BUILD
+         && lodge_alias_validate (alias, NULL) && !lodge_refresh_is_hopeless (self, remote->name);
+}
+
 void
 lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKind kind,
                                 LodgeObtainFlags flags, const LodgeImageFile *file,
@@ -431,7 +452,7 @@ lodge_image_store_obtain_async (LodgeImageStore *self, const char *ref, LodgeKin
   obtain->progress = progress;
   obtain->notice = notice;
   obtain->func_data = func_data;
-  if (image != NULL && !update && (!rebuild || !lodge_image_store_can_obtain (self, ref, kind)))
+  if (image != NULL && !update && (!rebuild || !can_obtain (self, ref, kind)))
     {
       g_task_return_pointer (task, g_strdup (image->fingerprint), g_free);
       g_object_unref (task);
@@ -463,20 +484,21 @@ lodge_image_store_check_address (const char *ref, LodgeObtainFlags flags, GError
 }
 
 gboolean
-lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind)
+lodge_image_store_check_ref (LodgeImageStore *self, const char *ref, LodgeKind kind, GError **error)
 {
-  LodgeKind other = kind == LODGE_KIND_VM ? LODGE_KIND_CONTAINER : LODGE_KIND_VM;
-  const LodgeRemote *remote;
+  g_autoptr (GError) not_found = NULL;
+  const LodgeRemote *remote = NULL;
+  const GError *refusal = NULL;
   const char *alias;
 
-  if (lodge_image_store_resolve (self, ref, kind, NULL) == NULL
-      && lodge_image_store_resolve (self, ref, other, NULL) != NULL)
+  if (lodge_image_store_resolve (self, ref, kind, &not_found) != NULL
+      || can_obtain (self, ref, kind))
     return TRUE;
-  if (lodge_remotes_is_url (ref))
-    return lodge_remote_url_validate (ref, TRUE, "The address", NULL);
-  if (lodge_image_recipe_find (ref) != NULL)
-    return TRUE;
-  (void) lodge_remotes_split (self, ref, &remote, &alias, NULL);
-  return remote != NULL && remote->protocol != LODGE_REMOTE_BUILD
-         && lodge_alias_validate (alias, NULL) && !lodge_refresh_is_hopeless (self, remote->name);
+  /* A remote that was named and cannot be asked may well have it. */
+  if (lodge_remotes_split (self, ref, &remote, &alias, NULL) && remote != NULL
+      && remote->protocol != LODGE_REMOTE_BUILD && lodge_alias_validate (alias, NULL))
+    refusal = lodge_refresh_get_refusal (self, remote->name);
+  g_propagate_error (error,
+                     refusal != NULL ? g_error_copy (refusal) : g_steal_pointer (&not_found));
+  return FALSE;
 }

@@ -72,15 +72,15 @@ const LodgeImage *lodge_image_store_get (LodgeImageStore *self, const char *fing
 /**
  * lodge_image_store_resolve:
  * @ref: alias (with or without "build:"), fingerprint, or unambiguous prefix of 6 digits or more
- *
  * Returns: a borrowed image of @kind, or %NULL: NOT_FOUND with the nearest alias in the message.
  * What is not cached is not found; see lodge_image_store_obtain_async().
  */
 const LodgeImage *lodge_image_store_resolve (LodgeImageStore *self, const char *ref, LodgeKind kind,
                                              GError **error);
 
-/** Whether a remote could supply @ref, so that NOT_FOUND need not be the last word. */
-gboolean lodge_image_store_can_obtain (LodgeImageStore *self, const char *ref, LodgeKind kind);
+/** Whether @ref is here or could be had; else NOT_FOUND, or why its remote could not be asked. */
+gboolean lodge_image_store_check_ref (LodgeImageStore *self, const char *ref, LodgeKind kind,
+                                      GError **error);
 
 /** (transfer full): absolute paths. */
 char *lodge_image_store_get_rootfs_dir (LodgeImageStore *self, const char *fingerprint);

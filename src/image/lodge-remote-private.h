@@ -88,6 +88,9 @@ void lodge_fetch_explain (LodgeHelper *helper, const LodgeRemote *remote, GError
 char *lodge_refresh_catalog_path (LodgeImageStore *self, const char *name);
 /** Of an entry of store->refusals. */
 void lodge_refresh_refusal_free (gpointer refusal);
+/** Why the remote @name could not be asked a moment ago; (transfer none), NULL: it could. */
+const GError *lodge_refresh_get_refusal (LodgeImageStore *self, const char *name);
+
 /** Whether asking @name now would only give the error that it gave a moment ago. */
 gboolean lodge_refresh_is_hopeless (LodgeImageStore *self, const char *name);
 

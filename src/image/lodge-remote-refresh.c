@@ -71,6 +71,14 @@ find_refusal (LodgeImageStore *self, const char *name)
   return refusal != NULL && refusal->until > g_get_monotonic_time () ? refusal : NULL;
 }
 
+const GError *
+lodge_refresh_get_refusal (LodgeImageStore *self, const char *name)
+{
+  const Refusal *refusal = find_refusal (self, name);
+
+  return refusal != NULL ? refusal->error : NULL;
+}
+
 gboolean
 lodge_refresh_is_hopeless (LodgeImageStore *self, const char *name)
 {

@@ -338,6 +338,10 @@ class Default(ServerTest):
         start = time.monotonic()
         self.assertFails("NotFound", self.pull, "testix/7")
         self.assertFails("NotFound", self.client.create, "x", image="testix/7")
+        # One that was named may well have it.
+        self.assertFails("Download", self.pull, "away:testix/7", says="cannot be reached")
+        self.assertFails("Download", self.client.create, "x", image="away:testix/7")
+        self.assertFails("NotFound", self.pull, "away:not good")
         self.assertLess(time.monotonic() - start, 1)
         # What is here is used all the same.
         self.client.launch("two", image="debian/12")
@@ -345,7 +349,9 @@ class Default(ServerTest):
         # What can be built is built, and the job says why; here the build itself is cut short.
         job = self.pull("debian/13")
         wait_until(lambda: self.client.get(job, "Job", "Notices"), what="a notice")
-        self.assertIn("built from the distribution", self.client.get(job, "Job", "Notices")[0])
+        self.assertRegex(self.client.get(job, "Job", "Notices")[0],
+                         "^The server localhost.* cannot be reached.*, so debian/13 is built from "
+                         "the distribution's packages$")
         self.client.call(job, "Job", "Cancel", variant("(a{sv})", ({},)))
         with self.assertRaises(DBusError):
             self.client.job_wait(job)

@@ -205,8 +205,8 @@ obtain (Fixture *f, Call *call, const char *ref, LodgeKind kind, gboolean rebuil
         GCancellable *cancellable)
 {
   call->fixture = f;
-  lodge_image_store_obtain_async (f->images, ref, kind, rebuild, NULL, f->dir, on_progress, on_notice, f,
-                                  cancellable, on_done, call);
+  lodge_image_store_obtain_async (f->images, ref, kind, rebuild, NULL, f->dir, on_progress,
+                                  on_notice, f, cancellable, on_done, call);
 }
 
 static void
@@ -274,9 +274,9 @@ test_empty (Fixture *f, gconstpointer data)
   g_assert_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND);
   g_assert_nonnull (strstr (error->message, "debain/12"));
   g_assert_nonnull (strstr (error->message, "“debian/12”"));
-  g_assert_true (lodge_image_store_can_obtain (f->images, "debian/12", CONTAINER));
-  g_assert_true (lodge_image_store_can_obtain (f->images, "build:debian/bookworm", VM));
-  g_assert_false (lodge_image_store_can_obtain (f->images, "debian/1", CONTAINER));
+  g_assert_true (lodge_image_store_check_ref (f->images, "debian/12", CONTAINER, NULL));
+  g_assert_true (lodge_image_store_check_ref (f->images, "build:debian/bookworm", VM, NULL));
+  g_assert_false (lodge_image_store_check_ref (f->images, "debian/1", CONTAINER, NULL));
   g_assert_null (lodge_image_store_get (f->images, "nothing"));
 }
 
@@ -658,7 +658,7 @@ test_hostile_refs (Fixture *f, gconstpointer data)
       g_assert_error (error, LODGE_ERROR, LODGE_ERROR_NOT_FOUND);
       g_assert_cmpuint (strlen (error->message), <, 400);
       g_assert_null (strchr (error->message, '\x1b'));
-      g_assert_false (lodge_image_store_can_obtain (f->images, ref, CONTAINER));
+      g_assert_false (lodge_image_store_check_ref (f->images, ref, CONTAINER, NULL));
     }
 }
 
