@@ -135,6 +135,12 @@ lodge_instance_get_state (LodgeInstance *self)
   return self->transient >= 0 ? (LodgeState) self->transient : self->observed;
 }
 
+LodgeState
+lodge_instance_get_observed (LodgeInstance *self)
+{
+  return self->observed;
+}
+
 gboolean
 lodge_instance_get_booted (LodgeInstance *self)
 {

@@ -32,7 +32,10 @@ const char *lodge_instance_get_name (LodgeInstance *self);
 LodgeKind lodge_instance_get_kind (LodgeInstance *self);
 LodgeOrigin lodge_instance_get_origin (LodgeInstance *self);
 const char *lodge_instance_get_uri (LodgeInstance *self);
+/** What is shown: what libvirt says, or what a job is bringing about. */
 LodgeState lodge_instance_get_state (LodgeInstance *self);
+/** What libvirt says, whatever a job may be bringing about. */
+LodgeState lodge_instance_get_observed (LodgeInstance *self);
 gboolean lodge_instance_get_booted (LodgeInstance *self);
 LodgeCaps lodge_instance_get_caps (LodgeInstance *self);
 /** Alias that it was made from, or the fingerprint when there was none; "" when not known. */

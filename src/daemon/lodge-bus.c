@@ -327,7 +327,7 @@ describe_instance (LodgeInstance *instance, GVariantBuilder *details)
                          lodge_bus_string_to_variant (lodge_instance_get_name (instance)));
   g_variant_builder_add (
       details, "{sv}", "state",
-      g_variant_new_string (lodge_state_nick (lodge_instance_get_state (instance))));
+      g_variant_new_string (lodge_state_nick (lodge_instance_get_observed (instance))));
   g_variant_builder_add (
       details, "{sv}", "kind",
       g_variant_new_string (lodge_kind_nick (lodge_instance_get_kind (instance))));

@@ -385,7 +385,8 @@ class Signals(HostTest):
                          (True, ("", ""), {"instance": path, "name": "told"}))
 
         client.verb(path, "Pause")
-        client.verb(path, "Delete", force=True)
+        client.verb(path, "Stop", force=True)
+        client.verb(path, "Delete")
         wait_until(lambda: path in self.removed(), what="InterfacesRemoved")
         events = [v for _, m, v in client.signals if m == "Event"]
         self.assertEqual([e[0] for e in events],
@@ -394,6 +395,9 @@ class Signals(HostTest):
         for kind in ("job-started", "instance-created", "instance-state", "job-ended",
                      "instance-deleted"):
             self.assertIn(kind, types)
+        # What has been reached, not what is being brought about.
+        states = [e[3]["state"] for e in events if e[1] == "instance-state" and e[2] == path]
+        self.assertEqual(states, ["running", "paused", "stopped"])
 
     def test_properties_come_before_the_answer(self):
         """On one connection, so the order is the bus's."""
