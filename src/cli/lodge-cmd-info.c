@@ -10,7 +10,7 @@
 #include "lodge-table.h"
 #include "lodge-units.h"
 
-#define LABEL_WIDTH 14
+#define LABEL_WIDTH 15
 
 /* How a value of the report is shown. */
 typedef enum

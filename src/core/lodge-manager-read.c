@@ -2,10 +2,13 @@
 /* What is read from the drivers for a caller, on a thread: usage and XML. */
 #include "lodge-manager-private.h"
 
+#include "lodge-storage.h"
+
 typedef struct
 {
   LodgeDriver *driver;
   char *uuid;
+  char *state_dir; /* nullable: of a container whose files are measured */
 } Query;
 
 static Query *
@@ -23,6 +26,7 @@ query_free (Query *query)
 {
   g_object_unref (query->driver);
   g_free (query->uuid);
+  g_free (query->state_dir);
   g_free (query);
 }
 
@@ -132,7 +136,11 @@ read_usage (GTask *task, gpointer source, gpointer task_data, GCancellable *canc
   Query *query = task_data;
   GError *error = NULL;
   LodgeUsage *usage = lodge_driver_get_usage (query->driver, query->uuid, &error);
+  guint64 disk;
 
+  if (usage != NULL && usage->disk < 0 && query->state_dir != NULL
+      && lodge_storage_measure_container (query->state_dir, query->uuid, &disk))
+    usage->disk = (gint64) disk;
   if (usage != NULL)
     g_task_return_pointer (task, usage, (GDestroyNotify) lodge_usage_free);
   else
@@ -159,7 +167,10 @@ lodge_manager_get_usage (LodgeManager *self, LodgeInstance *instance, GAsyncRead
   reader = share_reading (self, key, task, copy_usage, free_usage);
   if (reader == NULL)
     return;
-  g_task_set_task_data (reader, query_new (driver, instance->uuid), (GDestroyNotify) query_free);
+  Query *query = query_new (driver, instance->uuid);
+  if (instance->kind == LODGE_KIND_CONTAINER && instance->record != LODGE_RECORD_NONE)
+    query->state_dir = g_strdup (self->state_dir);
+  g_task_set_task_data (reader, query, (GDestroyNotify) query_free);
   lodge_executor_run (self->query_pool, reader, read_usage);
 }
 

@@ -48,6 +48,16 @@ gboolean lodge_storage_create (const char *state_dir, const char *uuid, LodgeKin
 gboolean lodge_storage_discard (const char *state_dir, const char *uuid, const char *tag,
                                 GError **error);
 
+/**
+ * lodge_storage_measure_container:
+ * @out_bytes: on disk, of what the container has besides its image; untouched on failure
+ *
+ * Returns: %FALSE when there is too much to look at in a fifth of a second, or nothing.  Never
+ * follows a link, opens nothing but directories.  Blocking.
+ */
+gboolean lodge_storage_measure_container (const char *state_dir, const char *uuid,
+                                          guint64 *out_bytes);
+
 /** Removes what is in the trash under @tag, or everything (%NULL).  Blocking, may take long. */
 gboolean lodge_storage_empty_trash (const char *state_dir, const char *tag, GError **error);
 

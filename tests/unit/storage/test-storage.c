@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <glib/gstdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "lodge-fd.h"
 #include "lodge-storage.h"
@@ -42,6 +43,49 @@ test_container (void)
   g_assert_true (g_file_test (trash, G_FILE_TEST_IS_DIR));
   g_assert_true (lodge_storage_empty_trash (state, "7", &error));
   g_assert_false (g_file_test (trash, G_FILE_TEST_EXISTS));
+  g_assert_true (lodge_tree_remove (state, NULL));
+}
+
+static guint64
+measure (const char *state)
+{
+  guint64 bytes = 0;
+
+  g_assert_true (lodge_storage_measure_container (state, UUID, &bytes));
+  return bytes;
+}
+
+/* Of one's own only, and neither through links nor for as long as a guest likes. */
+static void
+test_measure (void)
+{
+  g_autofree char *state = g_dir_make_tmp ("lodge-storage-XXXXXX", NULL);
+  g_autofree char *base = lodge_storage_container_dir (state, UUID);
+  g_autofree char *upper = g_build_filename (base, "upper", NULL);
+  g_autofree char *file = g_build_filename (upper, "file", NULL);
+  g_autofree char *other = g_build_filename (upper, "other", NULL);
+  g_autofree char *away = g_build_filename (upper, "link", NULL);
+  g_autofree char *fifo = g_build_filename (upper, "fifo", NULL);
+  g_autofree char *data = g_strnfill (1 << 20, 'x');
+  guint64 bytes = 7;
+
+  g_assert_false (lodge_storage_measure_container (state, UUID, &bytes));
+  g_assert_cmpuint (bytes, ==, 7);
+  g_assert_true (lodge_storage_prepare (state, NULL));
+  g_assert_true (lodge_storage_create (state, UUID, LODGE_KIND_CONTAINER, NULL, 0, NULL));
+  guint64 empty = measure (state);
+  g_assert_true (g_file_set_contents (file, data, 1 << 20, NULL));
+  g_assert_cmpint (link (file, other), ==, 0);
+  g_assert_cmpint (symlink ("/usr", away), ==, 0);
+  g_assert_cmpint (mkfifo (fifo, 0666), ==, 0);
+  g_assert_cmpuint (measure (state), >=, empty + (1 << 20));
+  g_assert_cmpuint (measure (state), <, empty + (2 << 20));
+
+  g_autoptr (GString) deep = g_string_new (upper);
+  for (guint i = 0; i < 100; i++)
+    g_string_append (deep, "/d");
+  g_assert_cmpint (g_mkdir_with_parents (deep->str, 0755), ==, 0);
+  g_assert_false (lodge_storage_measure_container (state, UUID, &bytes));
   g_assert_true (lodge_tree_remove (state, NULL));
 }
 
@@ -102,6 +146,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/storage/container", test_container);
+  g_test_add_func ("/storage/measure", test_measure);
   g_test_add_func ("/storage/disk", test_disk);
   g_test_add_func ("/storage/staging", test_staging);
   return g_test_run ();
