@@ -73,9 +73,11 @@ offer_instances (const Completion *completion, const char *state, const char *su
     }
 }
 
+/* An alias may be there for both kinds. */
 static void
 offer_images (const Completion *completion)
 {
+  g_autoptr (GHashTable) offered = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (GPtrArray) rows = lodge_rows_fetch (completion->cli, "Images", "ListImages",
                                                  g_variant_new ("(a{sv})", NULL), NULL);
 
@@ -87,7 +89,8 @@ offer_images (const Completion *completion)
 
       g_variant_lookup (rows->pdata[i], "aliases", "^a&s", &aliases);
       for (const char **alias = aliases; alias != NULL && *alias != NULL; alias++)
-        offer (completion, *alias, kind);
+        if (g_hash_table_add (offered, g_strdup (*alias)))
+          offer (completion, *alias, kind);
       if (fingerprint != NULL && completion->word[0] != '\0')
         offer (completion, fingerprint, kind);
     }

@@ -27,7 +27,10 @@ convert_body (const LodgeArgs *args, gboolean start, GError **error)
       return NULL;
     }
   if (size != NULL && !lodge_parse_size (size, &bytes, error))
-    return NULL;
+    {
+      g_prefix_error (error, "--size: ");
+      return NULL;
+    }
   if (size != NULL)
     g_variant_dict_insert (&options, "size", "t", bytes);
   if (start)

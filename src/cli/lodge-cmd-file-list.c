@@ -156,10 +156,18 @@ remove_tree (LodgeFileRemote *remote, const char *path, gboolean recursive, guin
 
   if (!lodge_file_remote_ask (remote, LODGE_FILES_STAT, NULL, path, &answer, error))
     return FALSE;
-  if (answer.type == LODGE_FILES_TYPE_DIR && recursive && depth <= MAX_DEPTH)
+  if (answer.type == LODGE_FILES_TYPE_DIR && depth <= MAX_DEPTH)
     {
       g_autoptr (GPtrArray) entries = lodge_file_remote_list (remote, path, error);
 
+      if (entries != NULL && entries->len > 0 && !recursive)
+        {
+          g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+                       _ ("The directory %s%s is not empty.\n--recursive removes it with what is "
+                          "in it"),
+                       remote->instance, path);
+          return FALSE;
+        }
       for (guint i = 0; entries != NULL && i < entries->len; i++)
         {
           const LodgeFilesAnswer *entry = entries->pdata[i];
