@@ -208,6 +208,18 @@ def interrupt_twice():
         assert "instance-start" in world.run("job", "list").stdout
 
 
+def colours():
+    """colours are for terminals, and not for those who have said NO_COLOR"""
+    with clilib.World() as world:
+        for variables, wanted in (({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False),
+                                  ({"TERM": "dumb"}, False)):
+            world.environment.update({"NO_COLOR": "", "TERM": "xterm"}, **variables)
+            for words in (("list",), ("frobnicate",)):
+                terminal = Terminal(world, *words)
+                terminal.end()
+                equal((words, variables, "\x1b[" in terminal.seen), (words, variables, wanted))
+
+
 def delete_asks():
     """delete asks on a terminal, and says what it would do to a running one"""
     with clilib.World() as world:
@@ -332,5 +344,5 @@ def bash_completion():
 if __name__ == "__main__":
     clilib.main([exec_has_terminal, exec_resizes, exec_resizes_early, keys_go_to_guest, signals_restore,
                  signals_are_forwarded, terminals_are_not_passed, progress_and_cancel,
-                 interrupt_twice, delete_asks, console_escape, forged_signals, locales,
+                 interrupt_twice, colours, delete_asks, console_escape, forged_signals, locales,
                  pipes_end_quietly, interactive_shell, bash_completion])

@@ -9,7 +9,7 @@ import time
 
 import lodgetest
 from lodgetest import DBusError, ROOT, options, variant, wait_until
-from servertest import ServerTest, streams
+from servertest import ServerTest, streams, webserver
 
 LARGE = "/images/large/1/amd64/" + streams.SERIAL + "/rootfs.tar.xz"
 
@@ -315,6 +315,28 @@ class Cache(CacheTest):
         self.delete_instances()
         wait_until(lambda: self.by_alias("lab:testix/1") is None, 60, what="the other one, too")
         self.clean()
+
+    # ---- the way to the servers
+
+    def test_the_proxy_of_the_configuration(self):
+        """Whatever the environment says; a remote's own goes before it."""
+        self.addCleanup(self.start)
+        proxy, own = webserver.Proxy(), webserver.Proxy()
+        self.addCleanup(lambda: (proxy.shutdown(), own.shutdown()))
+        self.configure("proxy=" + proxy.url, env={
+            name: "http://127.0.0.1:1" for name in ("https_proxy", "HTTPS_PROXY", "ALL_PROXY")})
+        self.client = self.host.client()
+        wanted = "CONNECT localhost:%d" % self.server.server_port
+        self.refresh("lab")
+        self.assertEqual(set(proxy.asked), {wanted})
+        del proxy.asked[:]
+        self.fetch("lab:testix/1")
+        self.assertEqual(set(proxy.asked), {wanted})
+        del proxy.asked[:]
+        self.add_remote(self.client, "other", proxy=own.url)
+        self.refresh("other")
+        self.client.call(ROOT, "Remotes", "Remove", variant("(sa{sv})", ("other", {})))
+        self.assertEqual((proxy.asked, set(own.asked)), ([], {wanted}))
 
     # ---- what is stopped in the middle leaves a partial download, or nothing
 

@@ -23,6 +23,7 @@ import hashlib
 import http.server
 import json
 import os
+import socket
 import socketserver
 import ssl
 import subprocess
@@ -188,6 +189,45 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     def start(self):
         threading.Thread(target=self.serve_forever, daemon=True).start()
         return self
+
+
+class Tunnel(socketserver.StreamRequestHandler):
+    def handle(self):
+        method, target, _ = self.rfile.readline().decode().split()
+        while self.rfile.readline().strip():
+            pass
+        self.server.asked.append(f"{method} {target}")
+        host, port = target.rsplit(":", 1)
+        with socket.create_connection((host, int(port))) as there:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=self.copy, args=(there, self.request), daemon=True)
+            back.start()
+            self.copy(self.request, there)
+            back.join()
+
+    @staticmethod
+    def copy(source, target):
+        try:
+            while data := source.recv(BLOCK):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+class Proxy(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Connects its clients with whom they ask for; `asked` has a line for each."""
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self):
+        self.asked = []
+        super().__init__(("127.0.0.1", 0), Tunnel)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return "http://127.0.0.1:%d" % self.server_address[1]
 
 
 def main():
