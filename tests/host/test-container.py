@@ -3,12 +3,15 @@
 # time limit: 600
 """The life of a container, as a user sees it."""
 
+import json
 import os
 import re
 import tempfile
+import time
 
-from hostlib import (CONFLICT, EXEC_FAILED, LXC, NOT_FOUND, Failure, contains, equal, inside, lodge,
-                     lodge_fails, main, row, state, virsh, wait_for, wait_state)
+from hostlib import (CONFLICT, EXEC_FAILED, LXC, NOT_FOUND, PATIENCE, Failure, contains, equal,
+                     inside, lodge, lodge_fails, main, row, state, virsh, wait_for, wait_state)
+from terminal import Terminal
 
 NAME = "c-life"
 
@@ -98,6 +101,38 @@ def test_a_pty_is_of_the_container():
         raise Failure("tty says %r" % done.stdout)
 
 
+def owner_and_mode(path):
+    found = os.stat(path)
+    return found.st_uid, found.st_gid, found.st_mode & 0o7777
+
+
+def test_a_shell_is_a_login_on_a_terminal():
+    shell = Terminal(30, 100, "shell", NAME)
+    shell.type("echo size=$(stty size) me=$0 user=$(id -un) home=$PWD\n")
+    shell.expect("size=30 100 me=-bash user=root home=/root")
+    shell.resize(41, 77)
+    wait_for(lambda: shell.type("echo size=$(stty size)\n") or shell.sees("size=41 77", 1), 10,
+             "the guest does not learn the new size")
+    shell.type("sleep 600 || echo in''terrupted\n")
+    time.sleep(0.5)
+    shell.type("\x03")
+    shell.type("echo go''es on; exit 7\n")
+    shell.expect("goes on")
+    equal(shell.end(), 7)
+
+
+def test_the_console_is_left_by_its_key():
+    console = Terminal(30, 100, "console", "--escape=^A", NAME)
+    console.expect("^A leaves it")
+    console.type("\r")
+    console.expect("login: ")
+    console.type("nobody-here\r")
+    console.expect("Password: ")
+    console.type("\x01")
+    equal(console.end(), 0)
+    contains(lodge("console", "--log", NAME).stdout, "nobody-here")
+
+
 def test_files_go_in_and_out():
     with tempfile.TemporaryDirectory() as folder:
         os.makedirs(folder + "/tree/sub")
@@ -105,13 +140,18 @@ def test_files_go_in_and_out():
             stream.write(os.urandom(100000))
         os.chmod(folder + "/tree/sub/data", 0o640)
         os.symlink("data", folder + "/tree/sub/link")
+        for path in ("/tree/sub", "/tree/sub/data"):
+            os.chown(folder + path, 1000, 1001)
         lodge("file", "push", folder + "/tree", NAME + "/srv/")
+        equal(lodge("exec", NAME, "--", "stat", "-c", "%u:%g %a", "/srv/tree", "/srv/tree/sub",
+                    "/srv/tree/sub/data").stdout, "0:0 755\n1000:1001 755\n1000:1001 640\n")
         lodge("file", "pull", NAME + "/srv/tree", folder + "/back")
         back = folder + "/back/tree" if os.path.isdir(folder + "/back/tree") else folder + "/back"
         with open(folder + "/tree/sub/data", "rb") as first, open(back + "/sub/data", "rb") as second:
             if first.read() != second.read():
                 raise Failure("the file came back changed")
-        equal(os.stat(back + "/sub/data").st_mode & 0o777, 0o640)
+        equal(owner_and_mode(back + "/sub/data"), (1000, 1001, 0o640))
+        equal(owner_and_mode(back + "/sub"), (1000, 1001, 0o755))
         equal(os.readlink(back + "/sub/link"), "data")
 
 
@@ -126,8 +166,20 @@ def test_a_link_cannot_lead_out_of_the_container():
 
 def test_info_has_live_numbers():
     text = lodge("info", NAME).stdout
-    for word in (NAME, "running", "container"):
+    for word in (NAME, "running", "container", "Uptime:", "CPU time:"):
         contains(text, word)
+    info = json.loads(lodge("info", NAME, "-f", "json").stdout)
+    usage = info["usage"]
+    if not 0 < usage["cpu-ns"] < 600 * 10**9 or not 1 < usage["processes"] < 500:
+        raise Failure("%r" % usage)
+    if not 1 << 20 < usage["memory"] < 1 << 30 or not 0 < usage["uptime"] < 600 * PATIENCE:
+        raise Failure("%r" % usage)
+    if not 1 << 12 < usage["disk"] < 100 << 20:
+        raise Failure("%r" % usage)
+    network, = usage["networks"].values()
+    if network["rx-bytes"] < 300 or network["tx-bytes"] < 300:
+        raise Failure("it has its address by DHCP, and no traffic: %r" % network)
+    equal([entry["address"] for entry in info["addresses"]][:1], [row(NAME)["address"]])
 
 
 def test_start_of_a_running_one_is_refused():
@@ -162,6 +214,13 @@ def test_files_of_a_stopped_one():
         lodge("file", "pull", NAME + "/root/note", folder + "/again")
         with open(folder + "/again", encoding="utf-8") as stream:
             equal(stream.read(), "while you slept\n")
+        os.makedirs(folder + "/tree/sub", 0o750)
+        os.symlink("nowhere", folder + "/tree/sub/link")
+        os.chown(folder + "/tree/sub", 1000, 1001)
+        lodge("file", "push", folder + "/tree", NAME + "/srv/asleep")
+        lodge("file", "pull", NAME + "/srv/asleep", folder + "/tree-again")
+        equal(owner_and_mode(folder + "/tree-again/sub"), (1000, 1001, 0o750))
+        equal(os.readlink(folder + "/tree-again/sub/link"), "nowhere")
 
 
 def test_rename():
@@ -177,6 +236,17 @@ def test_start_again_keeps_files_and_the_address():
     equal(row(NAME)["address"], lodge("exec", NAME, "--", "cat", "/root/address").stdout.strip())
     lodge("exec", NAME, "--", "test", "-e", "/root/kept")
     equal(lodge("exec", NAME, "--", "cat", "/root/note").stdout, "while you slept\n")
+
+
+def test_restart():
+    wait_booted()
+    first = virsh(LXC, "domid", NAME).stdout
+    lodge("exec", NAME, "--", "touch", "/run/gone")
+    lodge("restart", NAME)
+    equal(state(NAME), "running")
+    if virsh(LXC, "domid", NAME).stdout == first:
+        raise Failure("it was not restarted")
+    equal(lodge("exec", NAME, "--", "test", "-e", "/run/gone", check=False).returncode, 1)
 
 
 def test_restart_from_inside():

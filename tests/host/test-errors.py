@@ -4,10 +4,12 @@
 
 import os
 
-from hostlib import (CONFLICT, DIR, EXEC_FAILED, LXC, NOT_FOUND, UNREACHABLE, Failure, daemon, equal, inside,
-                     leftovers, lodge, lodge_fails, main, rows, virsh, wait_for)
+from hostlib import (CONFLICT, DIR, EXEC_FAILED, IMAGE, LXC, NOT_FOUND, UNREACHABLE, USAGE, Failure,
+                     daemon, equal, inside, leftovers, lodge, lodge_fails, main, rows, virsh,
+                     wait_for)
 
 BAD_NAMES = ["A", "1a", "a_b", "a b", "-a", "a-", "a" * 64, "../x", "a/b", "ä", "a\nb", "a;b"]
+BAD_ALIASES = ["A", "-a", "a b", "../x", "a/../b", "a//b", "a/", "ä", "a\nb", "a" * 129]
 
 FOREIGN = """<domain type='lxc'><name>e-foreign</name><memory unit='MiB'>64</memory>
 <os><type>exe</type><init>/bin/true</init></os>
@@ -27,6 +29,18 @@ def test_bad_names():
             raise Failure("%r was taken for a name" % name)
         if done.returncode not in (1, 2):
             raise Failure("%r: exit status %d: %s" % (name, done.returncode, done.stderr))
+    nothing_left()
+
+
+def test_bad_names_of_what_is_there():
+    """S01"""
+    lodge("create", IMAGE, "e-named", seconds=400)
+    for name in BAD_NAMES:
+        lodge_fails(USAGE, "rename", "e-named", "--", name)
+    for alias in BAD_ALIASES:
+        lodge_fails(USAGE, "publish", "e-named", "--", alias)
+    equal([row["name"] for row in rows()], ["e-named"])
+    lodge("delete", "e-named")
     nothing_left()
 
 
@@ -68,6 +82,9 @@ def test_name_of_a_foreign_domain():
     try:
         lodge("reconcile", check=False)
         lodge_fails(CONFLICT, "launch", "debian/12", "e-foreign", says="e-foreign")
+        lodge("create", IMAGE, "e-own")
+        lodge_fails(CONFLICT, "rename", "e-own", "e-foreign", says="e-foreign")
+        lodge("delete", "e-own")
     finally:
         virsh(LXC, "undefine", "e-foreign")
         os.unlink(path)
@@ -87,9 +104,7 @@ def test_no_daemon():
 def test_no_libvirtd():
     daemon("libvirtd", "stop")
     try:
-        done = lodge("launch", "debian/12", "e-novirt", check=False, seconds=90)
-        if done.returncode == 0:
-            raise Failure("launched without libvirtd")
+        lodge_fails(UNREACHABLE, "launch", "debian/12", "e-novirt", says="libvirt", seconds=90)
         lodge("list")
     finally:
         daemon("libvirtd", "start")

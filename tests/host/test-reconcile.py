@@ -3,11 +3,12 @@
 # time limit: 300
 """What others do to a domain shows in Lodge within 5 s; their own domains are left alone."""
 
+import json
 import os
 import re
 
-from hostlib import (DIR, LXC, QEMU, Failure, Skip, daemon, equal, leftovers, lodge, main, row,
-                     rows, state, virsh, wait_for)
+from hostlib import (DIR, LXC, QEMU, TESTBED, Failure, Skip, contains, daemon, equal, leftovers,
+                     lodge, main, row, rows, run, state, virsh, wait_for)
 
 NAME = "v-one"
 FOREIGN_LXC = """<domain type='lxc'><name>v-foreign</name><memory unit='MiB'>64</memory>
@@ -33,7 +34,7 @@ def within(wanted, name=NAME, seconds=5):
 
 
 def test_virsh_destroy():
-    lodge("launch", "debian/12", NAME, seconds=400)
+    lodge("launch", "debian/12", NAME, "-c", "limits.memory=256MiB", seconds=400)
     virsh(LXC, "destroy", NAME)
     within("stopped")
 
@@ -60,6 +61,28 @@ def test_a_title_set_with_virsh_is_kept():
     virsh(LXC, "desc", NAME, "--config", "--title", "from virsh")
     lodge("start", NAME)
     equal(virsh(LXC, "desc", NAME, "--title").stdout.strip(), "from virsh")
+    lodge("stop", "--force", NAME)
+
+
+def edit(expression):
+    """virsh edit, with sed for an editor."""
+    run([TESTBED, "exec", DIR, "env", "EDITOR=sed -i -e '%s'" % expression, "virsh", "-q", "-c", LXC,
+         "edit", NAME])
+
+
+def drift():
+    return json.loads(lodge("info", NAME, "-f", "json").stdout)["drift"]
+
+
+def test_what_virsh_edits_is_shown_and_kept():
+    equal(drift(), [])
+    edit("s|hard_limit unit=.KiB.>262144<|hard_limit unit=\"MiB\">300<|; "
+         "s|<title>.*</title>|<title>edited</title>|")
+    wait_for(lambda: any("limits.memory" in line for line in drift()), 5, "the drift is not shown")
+    contains(lodge("info", NAME).stdout, "limits.memory")
+    lodge("start", NAME)
+    equal(virsh(LXC, "desc", NAME, "--title").stdout.strip(), "edited")
+    contains(virsh(LXC, "dumpxml", "--inactive", NAME).stdout, ">307200</hard_limit>")
     lodge("stop", "--force", NAME)
 
 

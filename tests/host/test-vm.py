@@ -87,11 +87,17 @@ def test_files_of_a_stopped_one():
         lodge("file", "pull", NAME + "/etc/os-release", folder + "/os", seconds=180)
         with open(folder + "/os", encoding="utf-8") as stream:
             contains(stream.read(), "bookworm")
-        lodge("file", "push", "--mode", "0640", folder + "/os", NAME + "/root/pushed", seconds=180)
+        os.makedirs(folder + "/tree/sub")
+        os.rename(folder + "/os", folder + "/tree/sub/os")
+        os.symlink("sub/os", folder + "/tree/link")
+        os.chmod(folder + "/tree/sub/os", 0o640)
+        os.chown(folder + "/tree/sub/os", 1000, 1001)
+        lodge("file", "push", folder + "/tree", NAME + "/root/pushed", seconds=180)
         lodge("file", "pull", NAME + "/root/pushed", folder + "/back", seconds=180)
-        with open(folder + "/os", "rb") as one, open(folder + "/back", "rb") as other:
+        with open(folder + "/tree/sub/os", "rb") as one, open(folder + "/back/link", "rb") as other:
             equal(one.read() == other.read(), True, "same bytes")
-        equal(os.stat(folder + "/back").st_mode & 0o777, 0o640)
+        found = os.stat(folder + "/back/sub/os")
+        equal((found.st_uid, found.st_gid, found.st_mode & 0o777), (1000, 1001, 0o640))
 
 
 def test_virsh_start_and_destroy():

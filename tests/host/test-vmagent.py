@@ -6,7 +6,6 @@ hangs, is restarted, or has no room."""
 
 import hashlib
 import os
-import pty
 import re
 import select
 import subprocess
@@ -16,6 +15,7 @@ import time
 
 from hostlib import (CONFLICT, EXEC_FAILED, PATIENCE, QEMU, USAGE, Failure, contains, daemon,
                      equal, lodge, lodge_fails, main, row, state, virsh, wait_for, wait_state)
+from terminal import Terminal
 from vmlib import booted_vm, wait_agent
 
 NAME = "m-agent"
@@ -110,50 +110,12 @@ def test_containers_and_vms_know_each_other_by_name():
     lodge("delete", "--force", "m-peer")
 
 
-class Shell:
-    """`lodge shell` on a terminal of its own."""
-
-    def __init__(self, rows, columns):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.environ["TERM"] = "dumb"
-            os.execvp("lodge", ["lodge", "shell", NAME])
-        self.resize(rows, columns)
-        self.seen = ""
-
-    def resize(self, rows, columns):
-        subprocess.run(["stty", "rows", str(rows), "cols", str(columns)], stdin=self.fd, check=True)
-
-    def type(self, text):
-        os.write(self.fd, text.encode())
-
-    def expect(self, text, seconds=30, of=0):
-        """Waits until `text` has been said; what was said before position `of` does not count."""
-        end = time.monotonic() + seconds * PATIENCE
-        while text not in self.seen[of:]:
-            if time.monotonic() > end:
-                raise Failure("the shell does not say %r: %r" % (text, self.seen))
-            if select.select([self.fd], [], [], 0.2)[0]:
-                try:
-                    self.seen += os.read(self.fd, 4096).decode(errors="replace")
-                except OSError:
-                    raise Failure("the shell ended: %r" % self.seen) from None
-
-    def sees(self, text, seconds):
-        try:
-            self.expect(text, seconds)
-            return True
-        except Failure:
-            return False
-
-    def end(self):
-        _, status = os.waitpid(self.pid, 0)
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(status)
+def shell_of(rows, columns):
+    return Terminal(rows, columns, "shell", NAME)
 
 
 def test_a_shell():
-    shell = Shell(30, 100)
+    shell = shell_of(30, 100)
     shell.type("echo size=$(stty size) user=$(id -un)\n")
     shell.expect("size=30 100 user=root")
     shell.resize(41, 77)
@@ -180,12 +142,12 @@ def test_a_shell_without_an_agent():
           "until test -e /run/go || test $n -gt 120; do n=$((n+1)); sleep 1; done; rm -f /run/go; "
           "systemctl start qemu-guest-agent'")
     wait_for(lambda: not is_answering(), 20, "the agent still answers")
-    user = Shell(33, 99)
+    user = shell_of(33, 99)
     user.expect("this is the serial console", 15)
     user.expect("Ctrl-]", 5)
     user.expect("stty rows 33 cols 99", 5)
     user.expect("login: ", 20)
-    idle = Shell(33, 99)
+    idle = shell_of(33, 99)
     idle.expect("this is the serial console", 15)
     for wanted, answer in (("", "root"), ("Password: ", "verysecret"),
                            ("# ", "echo i-am-$(id -un)"), ("i-am-root", "touch /run/go; exit")):
