@@ -70,6 +70,23 @@ static const LodgeOptionSpec convert_options[]
     = { { "to", '\0', LODGE_OPTION_STRING, "KIND", N_ ("vm or container"), LODGE_COMPLETE_KINDS },
         { "size", '\0', LODGE_OPTION_STRING, "SIZE", N_ ("of the VM's disk (10GiB)"), 0 },
         OPTION_END };
+static const LodgeOptionSpec customize_options[] = {
+  { "alias", 'a', LODGE_OPTION_STRINGS, "ALIAS", N_ ("a name for the image (repeatable)"), 0 },
+  { "description", '\0', LODGE_OPTION_STRING, "TEXT", N_ ("what it is"), 0 },
+  { "copy", '\0', LODGE_OPTION_STRINGS, "FILE:PATH", N_ ("copy a file in (repeatable)"),
+    LODGE_COMPLETE_FILES },
+  { "hostname", '\0', LODGE_OPTION_STRING, "NAME", N_ ("what it calls itself"), 0 },
+  { "reset-machine-id", '\0', LODGE_OPTION_FLAG, NULL, N_ ("let the next boot make a new one"), 0 },
+  { "serial", '\0', LODGE_OPTION_FLAG, NULL, N_ ("VMs: a login on the serial console"), 0 },
+  { "size", '\0', LODGE_OPTION_STRING, "SIZE", N_ ("VMs: enlarge the disk and its root"), 0 },
+  LODGE_ACCESS_OPTIONS,
+  KIND,
+  NO_WAIT,
+  OPTION_END
+};
+static const LodgeArgSpec customize_arguments[] = { { "IMAGE", 0, LODGE_COMPLETE_IMAGES },
+                                                    { "ALIAS", LODGE_ARG_OPTIONAL, 0 },
+                                                    ARGUMENT_END };
 static const LodgeOptionSpec instance_convert_options[]
     = { { "to", '\0', LODGE_OPTION_STRING, "KIND", N_ ("vm or container"), LODGE_COMPLETE_KINDS },
         { "size", '\0', LODGE_OPTION_STRING, "SIZE", N_ ("of the VM's disk (10GiB)"), 0 },

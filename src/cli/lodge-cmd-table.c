@@ -542,6 +542,24 @@ const LodgeCmd lodge_cmd_table[] = {
       .run = lodge_cmd_convert,
   },
   {
+      .name = "image-customize",
+      .also = NAMES ("image-customise"),
+      .group = LODGE_GROUP_IMAGES,
+      .summary = N_ ("Make a changed copy of an image"),
+      .description
+      = N_ ("Files, keys, a password, a host name and what a script does get into a copy of the "
+            "image, without anything being started: a container's root is changed in a sandbox, a "
+            "VM's disk by libguestfs. The script runs as root and without a network, after the "
+            "files were copied. The image itself stays. The fingerprint of the new one is "
+            "printed."),
+      .examples = "lodge image customize debian/12 mine/web --copy site.conf:/etc/site.conf --run "
+                  "setup.sh\n"
+                  "lodge image customize shop --alias=shop/2 --size=40GiB --serial --password",
+      .arguments = customize_arguments,
+      .options = customize_options,
+      .run = lodge_cmd_image_customize,
+  },
+  {
       .name = "image-convert",
       .group = LODGE_GROUP_IMAGES,
       .summary = N_ ("Make an image for VMs of one for containers, or the other way round"),

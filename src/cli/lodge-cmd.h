@@ -103,6 +103,7 @@ LODGE_CMD_FUNC (image_alias);
 LODGE_CMD_FUNC (image_delete);
 LODGE_CMD_FUNC (image_import);
 LODGE_CMD_FUNC (image_export);
+LODGE_CMD_FUNC (image_customize);
 LODGE_CMD_FUNC (image_convert);
 LODGE_CMD_FUNC (convert);
 LODGE_CMD_FUNC (publish);

@@ -23,6 +23,7 @@ static const LodgeJobKind *const kinds[] = {
   &lodge_job_kind_image_import,  &lodge_job_kind_image_delete, &lodge_job_kind_image_export,
   &lodge_job_kind_publish,       &lodge_job_kind_image_update, &lodge_job_kind_image_prune,
   &lodge_job_kind_image_convert, &lodge_job_kind_convert,      &lodge_job_kind_eject,
+  &lodge_job_kind_image_customize,
 };
 
 const LodgeJobKind *

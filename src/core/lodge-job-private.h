@@ -77,6 +77,7 @@ struct _LodgeJob
   gpointer network;        /* LodgeNetworkInfo, nullable */
   int fd;                  /* import: the file; else -1 */
   int root_fd;             /* import of a split image: its second file; else -1 */
+  gpointer files;          /* customizing: GUnixFDList of the files to copy in, nullable */
   GPtrArray *output;       /* notices from a worker, moved to `notices` afterwards */
 
   char *instance_name;
@@ -142,6 +143,7 @@ extern const LodgeJobKind lodge_job_kind_image_convert;
 extern const LodgeJobKind lodge_job_kind_convert;
 extern const LodgeJobKind lodge_job_kind_publish;
 extern const LodgeJobKind lodge_job_kind_eject;
+extern const LodgeJobKind lodge_job_kind_image_customize;
 
 /* ---- steps that several kinds share ---- */
 

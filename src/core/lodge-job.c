@@ -51,6 +51,7 @@ lodge_job_finalize (GObject *object)
   lodge_network_info_free (self->network);
   lodge_fd_clear (&self->fd);
   lodge_fd_clear (&self->root_fd);
+  g_clear_object (&self->files);
   g_ptr_array_unref (self->output);
   g_ptr_array_unref (self->notices);
   g_free (self->instance_name);
@@ -183,6 +184,7 @@ lodge_job_emit_ended (LodgeJob *self)
   g_clear_pointer (&self->row->data, g_free);
   lodge_fd_clear (&self->fd);
   lodge_fd_clear (&self->root_fd);
+  g_clear_object (&self->files);
 }
 
 gint64

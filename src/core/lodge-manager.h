@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lodge-image-cache.h"
+#include "lodge-image-tailor.h"
 #include "lodge-instance.h"
 #include "lodge-job.h"
 #include "lodge-sqlite-store.h"
@@ -151,6 +152,10 @@ LodgeJob *lodge_manager_convert_instance (LodgeManager *self, LodgeInstance *ins
 /** Makes of an image one for the other @kind.  @size: of a VM's disk, bytes; 0: as is good. */
 LodgeJob *lodge_manager_convert_image (LodgeManager *self, const char *fingerprint, LodgeKind kind,
                                        guint64 size, guint32 uid, GError **error);
+/** Makes a changed copy of an image.  @what: copied; INVALID_ARGUMENT when it changes nothing, or
+ * what such an image does not have. */
+LodgeJob *lodge_manager_customize_image (LodgeManager *self, const LodgeImageTailor *what,
+                                         guint32 uid, GError **error);
 LodgeJob *lodge_manager_delete_image (LodgeManager *self, const char *fingerprint, guint32 uid,
                                       GError **error);
 

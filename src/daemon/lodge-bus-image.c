@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
+#include <gio/gunixfdlist.h>
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 #include "lodge-bus-options.h"
 #include "lodge-bus-paths.h"
 #include "lodge-bus-private.h"
+#include "lodge-name.h"
 
 static gpointer
 find (LodgeBus *bus, const char *node, GError **error)
@@ -318,9 +320,108 @@ convert (LodgeBusCall *call)
   lodge_bus_call_return_job (call, job, error);
 }
 
+/* What may be copied into an image: what its caller opened for reading, but nothing of /proc. */
+static gboolean
+is_readable_file (int fd)
+{
+  int flags = fcntl (fd, F_GETFL);
+  struct statfs fs;
+  struct stat st;
+
+  return flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_WRONLY
+         && fstat (fd, &st) == 0 && S_ISREG (st.st_mode) && fstatfs (fd, &fs) == 0
+         && fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC;
+}
+
+/* The files of the option: their paths, and the descriptors that came with the message. */
+static gboolean
+read_files (LodgeBusCall *call, GVariant *options, GPtrArray *paths, GArray *fds, GError **error)
+{
+  g_autoptr (GVariant) files = g_variant_lookup_value (options, "files", G_VARIANT_TYPE ("a{sh}"));
+  GUnixFDList *list = lodge_bus_call_get_fds (call);
+  int n_fds = list != NULL ? g_unix_fd_list_get_length (list) : 0;
+  const int *all = list != NULL ? g_unix_fd_list_peek_fds (list, NULL) : NULL;
+
+  for (gsize i = 0; files != NULL && i < g_variant_n_children (files); i++)
+    {
+      const char *path;
+      gint32 handle;
+
+      g_variant_get_child (files, i, "{&sh}", &path, &handle);
+      if (handle < 0 || handle >= n_fds || !is_readable_file (all[handle]))
+        {
+          g_set_error (
+              error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT,
+              "file number %" G_GSIZE_FORMAT " is no regular file that is open for reading", i + 1);
+          return FALSE;
+        }
+      g_ptr_array_add (paths, g_strdup (path));
+      g_array_append_val (fds, all[handle]);
+    }
+  g_ptr_array_add (paths, NULL);
+  return TRUE;
+}
+
+static LodgeJob *
+begin_customize (LodgeBusCall *call, GVariant *options, GError **error)
+{
+  g_autoptr (GPtrArray) paths = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GArray) fds = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autofree const char **aliases = lodge_bus_options_get_strings (options, "aliases");
+  g_autofree const char **ssh_keys = lodge_bus_options_get_strings (options, "ssh-keys");
+  LodgeImageTailor what = { .fingerprint = ((const LodgeImage *) call->object)->fingerprint,
+                            .aliases = aliases,
+                            .ssh_keys = ssh_keys };
+
+  for (const char **alias = aliases; alias != NULL && *alias != NULL; alias++)
+    if (!lodge_alias_validate (*alias, error))
+      return NULL;
+  if (!read_files (call, options, paths, fds, error))
+    return NULL;
+  what.description = lodge_bus_options_get_string (options, "description");
+  what.password_hash = lodge_bus_options_get_string (options, "password-hash");
+  what.script = lodge_bus_options_get_string (options, "script");
+  what.hostname = lodge_bus_options_get_string (options, "hostname");
+  what.reset_machine_id = lodge_bus_options_get_bool (options, "reset-machine-id");
+  what.serial = lodge_bus_options_get_bool (options, "serial");
+  g_variant_lookup (options, "size", "t", &what.size);
+  what.paths = (const char *const *) paths->pdata;
+  what.fds = (const int *) fds->data;
+  return lodge_manager_customize_image (call->bus->manager, &what, call->uid, error);
+}
+
+static void
+customize (LodgeBusCall *call)
+{
+  static const LodgeBusOption known[] = { { "aliases", "as" },
+                                          { "description", "s" },
+                                          { "ssh-keys", "as" },
+                                          { "password-hash", "s" },
+                                          { "script", "s" },
+                                          { "hostname", "s" },
+                                          { "serial", "b" },
+                                          { "reset-machine-id", "b" },
+                                          { "size", "t" },
+                                          { "files", "a{sh}" },
+                                          { NULL } };
+  g_autoptr (GVariant) options = g_variant_get_child_value (call->parameters, 0);
+  LodgeJob *job = NULL;
+  GError *error = NULL;
+
+  if (lodge_bus_check_job_limit (call->bus, call->uid, &error)
+      && lodge_bus_options_check (options, known, "option", &error))
+    job = begin_customize (call, options, &error);
+  lodge_bus_call_return_job (call, job, error);
+}
+
 static const LodgeBusMethod methods[] = {
-  { "Convert", convert },    { "Export", export_image }, { "SetAliases", set_aliases },
-  { "SetFlags", set_flags }, { "Delete", delete },       { NULL },
+  { "Customize", customize },
+  { "Convert", convert },
+  { "Export", export_image },
+  { "SetAliases", set_aliases },
+  { "SetFlags", set_flags },
+  { "Delete", delete },
+  { NULL },
 };
 
 const LodgeBusInterface lodge_bus_image = {

@@ -61,6 +61,7 @@ static const LodgeBusPolicy policy_table[] = {
   { IMAGE, "SetFlags", ACT ("image"), 0 },
   { IMAGE, "Delete", ACT ("image"), 0 },
   { IMAGE, "Convert", ACT ("image"), 0 },
+  { IMAGE, "Customize", ACT ("image"), LODGE_POLICY_TAKES_FDS },
   { IMAGE, "Export", ACT ("image"), LODGE_POLICY_TAKES_FDS },
 
   { JOB, "Cancel", ACT ("cancel-foreign"), LODGE_POLICY_OWN_FREE },

@@ -354,6 +354,16 @@ class Mock:
                                       fingerprint="%064x" % size))
         invocation.return_value(GLib.Variant("(a{sh}o)", ({}, job.path)))
 
+    def image_Customize(self, path, parameters, invocation):
+        """Leaves what the files have in the log of calls."""
+        fds = invocation.get_message().get_unix_fd_list()
+        for fd in fds.steal_fds() if fds else ():
+            with os.fdopen(fd, encoding="utf-8") as stream, \
+                 open(os.path.join(WORK, "calls"), "a", encoding="utf-8") as calls:
+                calls.write("file: " + stream.read())
+        invocation.return_value(GLib.Variant("(o)", (self.new_job(
+            "image-customize", "Customizing", 10, result=row(fingerprint=FINGERPRINT)).path,)))
+
     def image_Export(self, path, parameters, invocation):
         """Writes to each file what it is for, and the format."""
         fds = invocation.get_message().get_unix_fd_list().steal_fds()

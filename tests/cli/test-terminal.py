@@ -334,7 +334,7 @@ def bash_completion():
                 ("lodge stop ", "lodge stop ''", "web"),
                 ("lodge launch deb", "lodge launch deb", "debian/12"),
                 ("lodge list --format=j", "lodge list --format = j", "json"),
-                ("lodge image ", "lodge image ''", "list show pull import export serve-tree convert alias refresh prune set delete")):
+                ("lodge image ", "lodge image ''", "list show pull import export serve-tree customize convert alias refresh prune set delete")):
             done = subprocess.run(["bash", "-c", probe % (script, line, words)],
                                   env=world.environment, capture_output=True, encoding="utf-8",
                                   timeout=30, stdin=subprocess.DEVNULL)

@@ -112,6 +112,14 @@ class Media(HostTest):
         self.assertFails("InvalidState", self.client.verb, path, "Eject")
         self.assertFails("InvalidArgument", self.client.verb, path, "Eject", hard=True)
 
+    def test_what_was_installed_becomes_an_image(self):
+        path = self.client.job_wait(self.client.create("one", image="netinst", kind="vm"))["instance"]
+        self.client.verb(path, "Publish", aliases=variant("as", ["mine/installed"]))
+        with open(self.libexec + "/runs", encoding="utf-8") as file:
+            run = next(line for line in reversed(file.read().splitlines()) if "op=export" in line)
+        self.assertIn(" disk=/", run)
+        self.assertNotIn("backing=", run)  # its disk is built on nothing
+
     def test_export(self):
         def export(**opts):
             with open(self.host.dir + "/output", "wb") as file:

@@ -47,10 +47,10 @@ read_text (guestfs_h *handle, const char *path)
 }
 
 static bool
-set_password (const GuestAccess *self, guestfs_h *handle, LodgeFail *fail)
+set_password (const LodgeAccess *access, guestfs_h *handle, LodgeFail *fail)
 {
   g_autofree char *old = read_text (handle, SHADOW);
-  g_autofree char *text = old != NULL ? lodge_access_edit_shadow (&self->access, old) : NULL;
+  g_autofree char *text = old != NULL ? lodge_access_edit_shadow (access, old) : NULL;
 
   if (text == NULL)
     return lodge_fail (fail, "NotSupported", "The image has no " SHADOW " with root in it");
@@ -59,10 +59,10 @@ set_password (const GuestAccess *self, guestfs_h *handle, LodgeFail *fail)
 }
 
 static bool
-set_keys (const GuestAccess *self, guestfs_h *handle, LodgeFail *fail)
+set_keys (const LodgeAccess *access, guestfs_h *handle, LodgeFail *fail)
 {
   g_autofree char *old = guestfs_exists (handle, KEYS) > 0 ? read_text (handle, KEYS) : NULL;
-  g_autofree char *text = lodge_access_add_keys (&self->access, old);
+  g_autofree char *text = lodge_access_add_keys (access, old);
   bool ok = guestfs_mkdir_p (handle, SSH_DIR) == 0 && guestfs_chmod (handle, 0700, SSH_DIR) == 0
             && guestfs_write (handle, KEYS, text, strlen (text)) == 0
             && guestfs_chmod (handle, 0600, KEYS) == 0;
@@ -71,9 +71,9 @@ set_keys (const GuestAccess *self, guestfs_h *handle, LodgeFail *fail)
 }
 
 static bool
-run_script (const GuestAccess *self, guestfs_h *handle, LodgeFail *fail)
+run_script (const LodgeAccess *access, guestfs_h *handle, LodgeFail *fail)
 {
-  const char *script = self->access.script;
+  const char *script = access->script;
   const char *const argv[] = { SCRIPT, NULL };
   bool ok = guestfs_write (handle, SCRIPT, script, strlen (script)) == 0
             && guestfs_chmod (handle, 0700, SCRIPT) == 0;
@@ -83,6 +83,14 @@ run_script (const GuestAccess *self, guestfs_h *handle, LodgeFail *fail)
   free (output);
   guestfs_rm_f (handle, SCRIPT);
   return ok;
+}
+
+bool
+lodge_guest_access_apply (guestfs_h *handle, const LodgeAccess *access, LodgeFail *fail)
+{
+  return (access->password_hash == NULL || set_password (access, handle, fail))
+         && (access->ssh_keys[0] == NULL || set_keys (access, handle, fail))
+         && (access->script == NULL || run_script (access, handle, fail));
 }
 
 static int
@@ -97,9 +105,7 @@ work_in_sandbox (gpointer data)
       = lodge_guest_disk_open (self->disk, false, LODGE_GUEST_APPLIANCE, LODGE_GUEST_CACHE, &fail);
   if (handle == NULL)
     return lodge_status_fail (&fail);
-  bool ok = (self->access.password_hash == NULL || set_password (self, handle, &fail))
-            && (self->access.ssh_keys[0] == NULL || set_keys (self, handle, &fail))
-            && (self->access.script == NULL || run_script (self, handle, &fail));
+  bool ok = lodge_guest_access_apply (handle, &self->access, &fail);
   ok = lodge_guest_disk_close (handle, ok ? &fail : &close_fail) && ok;
   return ok ? 0 : lodge_status_fail (&fail);
 }

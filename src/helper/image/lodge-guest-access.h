@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <guestfs.h>
+
+#include "lodge-access.h"
 #include "lodge-request.h"
+
+/** Sets the password and the keys and runs the script on a disk whose root is mounted. */
+bool lodge_guest_access_apply (guestfs_h *handle, const LodgeAccess *access, LodgeFail *fail);
 
 /**
  * lodge_guest_access_run:

@@ -157,9 +157,21 @@ mount_inspected (guestfs_h *handle, bool read_only, LodgeFail *fail)
   return mounted || failed (handle, "The root file system cannot be mounted", fail);
 }
 
+char *
+lodge_guest_disk_find_root (guestfs_h *handle)
+{
+  char *only = find_only_root (handle);
+  char **roots = only == NULL ? guestfs_inspect_os (handle) : NULL;
+
+  if (roots != NULL && roots[0] != NULL)
+    only = g_strdup (roots[0]);
+  free_list (roots);
+  return only;
+}
+
 /** Inspection takes as long as the launch, so the common case does without. */
-static bool
-mount_root (guestfs_h *handle, bool read_only, LodgeFail *fail)
+bool
+lodge_guest_disk_mount (guestfs_h *handle, bool read_only, LodgeFail *fail)
 {
   g_autofree char *root = find_only_root (handle);
 
@@ -175,7 +187,7 @@ lodge_guest_disk_open (const char *disk, bool read_only, const char *appliance_d
 {
   guestfs_h *handle = lodge_guest_disk_launch (disk, read_only, appliance_dir, cache_dir, fail);
 
-  if (handle == NULL || mount_root (handle, read_only, fail))
+  if (handle == NULL || lodge_guest_disk_mount (handle, read_only, fail))
     return handle;
   guestfs_close (handle);
   return NULL;

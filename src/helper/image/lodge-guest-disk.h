@@ -39,5 +39,24 @@ guestfs_h *lodge_guest_disk_open (const char *disk, bool read_only, const char *
 guestfs_h *lodge_guest_disk_launch (const char *disk, bool read_only, const char *appliance_dir,
                                     const char *cache_dir, LodgeFail *fail);
 
+/**
+ * lodge_guest_disk_mount:
+ *
+ * Mounts the file systems of the operating system on a disk that was launched.
+ */
+bool lodge_guest_disk_mount (guestfs_h *handle, bool read_only, LodgeFail *fail);
+
+/**
+ * lodge_guest_disk_grow:
+ * @handle: launched, with nothing mounted
+ *
+ * Lets the root's partition, which must be the last one, and its file system (ext, XFS or Btrfs)
+ * take all of the disk.  NotSupported: it is another one, or in volumes of LVM.
+ */
+bool lodge_guest_disk_grow (guestfs_h *handle, LodgeFail *fail);
+
+/** (transfer full): the device with the root file system; NULL: none can be recognised. */
+char *lodge_guest_disk_find_root (guestfs_h *handle);
+
 /** Writes everything to the disk.  Also ends a handle that does not work any more. */
 bool lodge_guest_disk_close (guestfs_h *handle, LodgeFail *fail);

@@ -9,6 +9,7 @@
 #include "lodge-import.h"
 #include "lodge-seed.h"
 #include "lodge-status.h"
+#include "lodge-tailor.h"
 #include "lodge-turn.h"
 #include "lodge/lodge-helper-protocol.h"
 
@@ -23,6 +24,7 @@ static const struct
   { "seed", lodge_seed_run },
   { "access-guestfs", lodge_guest_access_run },
   { "turn", lodge_turn_run },
+  { "customise", lodge_tailor_run },
   { "files-guestfs", lodge_guest_session_run },
 };
 

@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lodge-command.h"
 #include "lodge-io.h"
 #include "lodge-status.h"
 
@@ -54,6 +55,16 @@ lodge_tree_finish (LodgeFacts *facts, uint64_t *out_bytes, LodgeFail *fail)
       return lodge_fail_errno (fail, errno, "/%s of the image cannot be made", MOUNT_POINTS[i]);
   *out_bytes = count_bytes ();
   return true;
+}
+
+bool
+lodge_tree_copy (const char *source, const char *target, LodgeFail *fail)
+{
+  g_autofree char *contents = g_build_filename (source, ".", NULL);
+
+  return (mkdir (target, 0755) == 0 || lodge_fail_errno (fail, errno, "There is no place"))
+         && lodge_command_call (fail, "cp", "--archive", "--one-file-system", contents, target,
+                                NULL);
 }
 
 static bool

@@ -20,6 +20,15 @@
 bool lodge_tree_finish (LodgeFacts *facts, uint64_t *out_bytes, LodgeFail *fail);
 
 /**
+ * lodge_tree_copy:
+ * @target: is made
+ *
+ * Copies all that is in @source: owners, modes, times, links, holes, ACLs, capabilities and other
+ * attributes.  Needs the host's tools.
+ */
+bool lodge_tree_copy (const char *source, const char *target, LodgeFail *fail);
+
+/**
  * lodge_tree_sanitise:
  * @ids: uids and gids from here on are refused
  *

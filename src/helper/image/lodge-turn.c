@@ -115,11 +115,7 @@ copy_tree (gpointer data)
   LodgeFail fail = { 0 };
 
   lodge_status_progress (-1, 0, 0, "copy");
-  /* Owners, modes, times, links, holes, ACLs, capabilities and other attributes. */
-  bool ok = (mkdir (ROOTFS, 0755) == 0 || lodge_fail_errno (&fail, errno, "There is no place"))
-            && lodge_command_call (&fail, "cp", "--archive", "--one-file-system", SOURCE "/.",
-                                   ROOTFS, NULL)
-            && chdir (ROOTFS) == 0;
+  bool ok = lodge_tree_copy (SOURCE, ROOTFS, &fail) && chdir (ROOTFS) == 0;
   /* libvirt's, in each container. */
   if (ok)
     rmdir (".oldroot");

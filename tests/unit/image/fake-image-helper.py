@@ -33,6 +33,12 @@ def make():
     seed = request.get("suite", "import")
     if "to" in request:
         seed = "turned " + (request.get("rootfs") or request.get("disk") or request["plan"])
+    if request["op"] == "customise":
+        is_vm = "disk" in request
+        seed = "changed " + (request.get("rootfs") or request["disk"]) + request.get("script", "")
+        for number, path in enumerate(request.get("path", "").split()):
+            with os.fdopen(int(request[f"fd.file-{number}"]), "rb") as file:
+                seed += f" {path}={file.read().decode()}"
     if "fd.input" in request:
         with os.fdopen(int(request["fd.input"]), "rb") as source:
             seed = source.read().decode(errors="replace")
