@@ -72,10 +72,17 @@ class Scene:
     def instance(self, verb, **opts):
         return self.client.verb(self.client.find(NAME), verb, wait=False, **opts)
 
-    def import_image(self):
-        with open(self.host.dir + "/input", "rb") as file:
+    def import_image(self, name="input"):
+        with open(self.host.dir + "/" + name, "rb") as file:
             return self.call(ROOT, "Images", "Import", arguments=(lodgetest.options(
                 file=variant("h", 0), aliases=variant("as", [ALIAS])),), fds=[file.fileno()])[1]
+
+    def make_vm_with_medium(self):
+        """Out of an ISO, which the pretended worker knows by its first letters."""
+        with open(self.host.dir + "/medium", "w", encoding="ascii") as file:
+            file.write("ISO of a system")
+        self.client.job_wait(self.import_image("medium"))
+        self.client.job_wait(self.client.create(NAME, image=ALIAS, kind="vm"))
 
     def make_image(self):
         self.client.job_wait(self.import_image())
@@ -133,6 +140,9 @@ JOBS = {
     "image-export": (Scene.make_image, Scene.export_image),
     "image-convert": (Scene.make_image, lambda s: s.call(s.image(), "Image", "Convert",
                                                          "(sa{sv})", ("vm", {}))),
+    "image-customize": (Scene.make_image, lambda s: s.call(
+        s.image(), "Image", "Customize", arguments=(lodgetest.options(hostname="box"),))),
+    "instance-eject": (Scene.make_vm_with_medium, lambda s: s.instance("Eject")),
     "image-delete": (Scene.make_image, lambda s: s.call(s.image(), "Image", "Delete")),
     "image-build": (lambda s: None, Scene.pull_image),
     "image-update": (lambda s: None, Scene.refresh_image),
