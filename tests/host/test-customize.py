@@ -3,7 +3,9 @@
 # time limit: 240
 """Changed copies of images: a container is launched from one, and a disk is read back."""
 
+import atexit
 import os
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -14,6 +16,7 @@ from hostlib import USAGE, contains, equal, lodge, lodge_fails, main
 TREE, DISK = "c-customize", "m-customize"
 NAME = "c-customize"
 WORK = tempfile.mkdtemp(prefix="lodge-customize-", dir="/var/tmp")
+atexit.register(shutil.rmtree, WORK, True)
 MIB = 1 << 20
 SCRIPT = "#!/bin/sh\ncat /etc/motd > /srv/done\necho scripted >> /srv/done\n"
 

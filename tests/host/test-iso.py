@@ -3,7 +3,9 @@
 # time limit: 200
 """An ISO is imported, a VM boots from it, installs onto its empty disk, and boots from that."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 import tinyiso
@@ -13,6 +15,7 @@ from hostlib import QEMU
 NAME = "m-iso"
 IMAGE = "m-iso/1"
 WORK = tempfile.mkdtemp(prefix="lodge-iso-", dir="/var/tmp")
+atexit.register(shutil.rmtree, WORK, True)
 ISO = os.path.join(WORK, "tiny.iso")
 
 
