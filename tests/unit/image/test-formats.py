@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -426,6 +427,22 @@ def a_pipe_is_received():
         os.unlink(INPUT)
         assert result.value("fingerprint") == expected and os.listdir(STAGING) == [content]
     assert stat.S_IMODE(os.stat(os.path.join(STAGING, "disk.iso")).st_mode) == 0o444
+
+
+# ---- what is built ----
+
+@case
+def a_mirror_that_is_not_there():
+    if not shutil.which("mmdebstrap"):
+        return
+    shutil.rmtree(STAGING, ignore_errors=True)
+    os.mkdir(STAGING)
+    done = subprocess.run([sys.argv[1], sys.argv[2], "build", "distribution=debian", "suite=bookworm",
+                           "kind=container", "arch=amd64", "mirror=http://127.0.0.1:1/debian",
+                           f"fd.staging={STAGING}:dir"],
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert re.search("^ *[0-9.]+ error Download (The|A file of the) mirror .*127.0.0.1:1", done.stdout,
+                     re.M), done.stdout[-2000:]
 
 
 if __name__ == "__main__":
