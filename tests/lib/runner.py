@@ -335,7 +335,7 @@ class Host:
     def clean(self):
         """After a test that left something: a fresh testbed, with the images of the old one."""
         self.testbed("stop")
-        for folder in ("etc/libvirt/lxc", "etc/libvirt/qemu", "state/instances"):
+        for folder in ("etc/libvirt/lxc", "etc/libvirt/qemu", "state/instances", "state/networks"):
             shutil.rmtree(os.path.join(self.dir, folder), ignore_errors=True)
         for entry in os.listdir(os.path.join(self.dir, "state")):
             if entry.startswith("lodge.db"):
