@@ -62,6 +62,14 @@ add_aliases (LodgeJob *job, const char *fingerprint, GError **error)
   return TRUE;
 }
 
+/* Who names an address wants that file, and does not expect it to go again; what a launch gets from
+ * one is its cache. */
+static gboolean
+is_import (LodgeJob *job)
+{
+  return strstr (lodge_json_get_string (job->data, "ref", ""), "://") != NULL;
+}
+
 static void
 on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
 {
@@ -69,7 +77,10 @@ on_obtained (GObject *source, GAsyncResult *result, gpointer user_data)
   GError *error = NULL;
   char *fingerprint = lodge_image_store_obtain_finish (LODGE_IMAGE_STORE (source), result, &error);
 
-  if (fingerprint != NULL && !add_aliases (job, fingerprint, &error))
+  if (fingerprint != NULL
+      && ((is_import (job)
+           && !lodge_image_store_keep (LODGE_IMAGE_STORE (source), fingerprint, &error))
+          || !add_aliases (job, fingerprint, &error)))
     g_clear_pointer (&fingerprint, g_free);
   if (fingerprint != NULL)
     lodge_image_store_renew (LODGE_IMAGE_STORE (source), fingerprint);

@@ -258,6 +258,23 @@ lodge_image_store_set_flags (LodgeImageStore *self, const char *fingerprint, int
   return FALSE;
 }
 
+gboolean
+lodge_image_store_keep (LodgeImageStore *self, const char *fingerprint, GError **error)
+{
+  LodgeImage *image = g_hash_table_lookup (self->images, fingerprint);
+
+  g_return_val_if_fail (image != NULL, FALSE);
+  if (!image->cached)
+    return TRUE;
+  gboolean old_update = image->auto_update;
+  image->cached = image->auto_update = FALSE;
+  if (lodge_image_store_record (self, image, error))
+    return TRUE;
+  image->cached = TRUE;
+  image->auto_update = old_update;
+  return FALSE;
+}
+
 /* ---- what becomes of an image ---- */
 
 /* Whether somebody gave it a name of his own, which Lodge cannot know how to give back. */

@@ -7,8 +7,8 @@ G_BEGIN_DECLS
 
 /*
  * What of the images may go by itself, when, and which of them have a newer version.  An image is
- * cached when it came from a remote and can come from there again; what was imported or published
- * is not, and stays.
+ * cached when it came from a remote and can come from there again; what was imported, also from an
+ * address, or published is not, and stays.
  *
  * Time is counted, not read from a clock that may be wrong: while lodged runs, the machine's time
  * since its boot (with its sleep); over a time in which lodged did not run, the wall clock's, but
@@ -60,6 +60,9 @@ void lodge_image_store_renew (LodgeImageStore *self, const char *fingerprint);
  * cannot be updated. */
 gboolean lodge_image_store_set_flags (LodgeImageStore *self, const char *fingerprint, int pinned,
                                       int auto_update, GError **error);
+
+/** What somebody asked for by itself is no cache: it stays, and is not updated by itself. */
+gboolean lodge_image_store_keep (LodgeImageStore *self, const char *fingerprint, GError **error);
 
 /**
  * lodge_image_store_tick:

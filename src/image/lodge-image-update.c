@@ -36,15 +36,17 @@ GStrv
 lodge_image_store_list_refs (LodgeImageStore *self, const LodgeImage *image, gboolean by_itself)
 {
   g_autoptr (GStrvBuilder) refs = g_strv_builder_new ();
+  gboolean is_address = lodge_remotes_is_url (image->source);
   const char *alias;
 
-  if (!image->cached)
+  /* What was imported from an address is only looked for there when somebody says so. */
+  if (!image->cached && (by_itself || !is_address))
     return g_strv_builder_end (refs);
-  for (char **name = image->aliases; *name != NULL; name++)
+  for (char **name = image->aliases; image->cached && *name != NULL; name++)
     if (find_remote (self, *name, by_itself, &alias) != NULL)
       g_strv_builder_add (refs, *name);
   if (!by_itself
-      && (lodge_remotes_is_url (image->source)
+      && (is_address
           || (lodge_image_recipe_find (image->source) != NULL
               && !is_another (image, image->source))))
     g_strv_builder_add (refs, image->source);

@@ -275,6 +275,21 @@ class Remotes(ServerTest):
         finally:
             plain.shutdown()
 
+    def test_what_is_imported_from_an_address_stays(self):
+        plain = webserver.Server(self.web, tls=False).start()
+        url = f"{plain.url}/images/testix/1/amd64/{streams.SERIAL}/rootfs.tar.xz"
+        try:
+            result = self.fetch(url, allow_http=True)
+            image = [row for row in self.images() if row["source"] == url][0]
+            self.assertEqual(image["fingerprint"], result["fingerprint"])
+            self.assertEqual((image["aliases"], image["expires"]), ([], 0))
+            self.assertFalse(self.client.get(image["path"], "Image", "Cached"))
+            rows, _, _ = self.client.call(ROOT, "Images", "Prune",
+                                          variant("(a{sv})", (options(dry_run=True),)))
+            self.assertNotIn(image["fingerprint"], [row["fingerprint"] for row in rows])
+        finally:
+            plain.shutdown()
+
     def images_called(self, alias):
         return [row for row in self.images() if alias in row["aliases"]]
 

@@ -257,6 +257,27 @@ test_addresses (Fixture *f, gconstpointer data)
       == get (f, 'b'));
 }
 
+/* What was imported from an address stays, unlike what a launch got from there. */
+static void
+test_keep (Fixture *f, gconstpointer data)
+{
+  g_autofree char *a = g_strnfill (64, 'a');
+  g_auto (GStrv) asked = NULL;
+  g_auto (GStrv) by_itself = NULL;
+
+  add_image (f, 'a', "https://x.example/a", "", NULL);
+  g_assert_true (lodge_image_store_keep (f->images, a, NULL));
+  g_assert_true (lodge_image_store_keep (f->images, a, NULL));
+  restart (f, 0);
+  pass (f, 11 * DAY);
+  g_assert_cmpint (judge (f, 'a'), ==, LODGE_IMAGE_KEPT);
+  g_assert_cmpint (lodge_image_store_get_expiry (f->images, get (f, 'a')), ==, 0);
+  asked = lodge_image_store_list_refs (f->images, get (f, 'a'), FALSE);
+  g_assert_cmpuint (g_strv_length (asked), ==, 1);
+  by_itself = lodge_image_store_list_refs (f->images, get (f, 'a'), TRUE);
+  g_assert_cmpuint (g_strv_length (by_itself), ==, 0);
+}
+
 static void
 test_flags (Fixture *f, gconstpointer data)
 {
@@ -449,15 +470,11 @@ main (int argc, char **argv)
     const char *path;
     void (*func) (Fixture *f, gconstpointer data);
   } tests[] = {
-    { "/cache/expiry", test_expiry },
-    { "/cache/restarts", test_restarts },
-    { "/cache/L05-jumps", test_clock_jumps },
-    { "/cache/kept", test_kept },
-    { "/cache/addresses", test_addresses },
-    { "/cache/flags", test_flags },
-    { "/cache/refs", test_refs },
-    { "/cache/partials", test_partials },
-    { "/cache/back-off", test_back_off },
+    { "/cache/expiry", test_expiry },         { "/cache/restarts", test_restarts },
+    { "/cache/L05-jumps", test_clock_jumps }, { "/cache/kept", test_kept },
+    { "/cache/addresses", test_addresses },   { "/cache/keep", test_keep },
+    { "/cache/flags", test_flags },           { "/cache/refs", test_refs },
+    { "/cache/partials", test_partials },     { "/cache/back-off", test_back_off },
   };
 
   g_test_init (&argc, &argv, NULL);
