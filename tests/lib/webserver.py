@@ -32,6 +32,9 @@ import threading
 import time
 
 BLOCK = 64 << 10
+# Besides localhost, in tests that give themselves a network: an address that is not private.
+PUBLIC = "11.0.0.1"
+NAME = "server.test"
 
 
 def make_certificates(folder):
@@ -44,7 +47,7 @@ def make_certificates(folder):
             "-keyout", "ca.key", "-out", "ca.pem")
     openssl("req", *curve, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
     with open(os.path.join(folder, "names"), "w", encoding="ascii") as names:
-        names.write("subjectAltName=DNS:localhost\n")
+        names.write(f"subjectAltName=DNS:localhost,DNS:{NAME},IP:{PUBLIC}\n")
     openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "30",
             "-CAcreateserial", "-extfile", "names", "-out", "server.pem")
 

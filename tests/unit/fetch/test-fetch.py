@@ -12,16 +12,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 RUN_HELPER, LIB, FETCH = sys.argv[1:4]
 sys.path.insert(0, LIB)
 import webserver  # noqa: E402  pylint: disable=wrong-import-position,import-error
 
-WORK = tempfile.mkdtemp(prefix="lodge-fetch-", dir="/var/tmp")
+WORK = os.environ.get("LODGE_TEST_INSIDE") or tempfile.mkdtemp(prefix="lodge-fetch-", dir="/var/tmp")
 OUTPUT = os.path.join(WORK, "output")
 VALIDATOR = os.path.join(WORK, "validator")
 INPUT = os.path.join(WORK, "input")
@@ -281,6 +283,43 @@ def n06_private_addresses_are_refused():
     assert SERVER.requests() == []
 
 
+def public(path, server=None, host=webserver.PUBLIC):
+    return f"https://{host}:{(server or SERVER).server_port}{path}"
+
+
+@case
+def n06_redirects_to_private_addresses_are_refused():
+    # From an address that is open to anybody to itself: that is how the others must fail.
+    SERVER.set_manners({"/a": {"redirect": public("/file")}})
+    accepted(get(public("/a"), private=False, sha256=SHA256))
+    SERVER.requests()
+    for host in ("127.0.0.1", "localhost", "10.0.0.1", "172.16.0.1", "192.168.1.1",
+                 "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[fd00::1]",
+                 "2130706433", "0x7f.1"):
+        SERVER.set_manners({"/a": {"redirect": public("/file", host=host)}})
+        refused(get(public("/a"), private=False), "Download", "private")
+        assert SERVER.requests() == ["GET /a - 302"] and content() == b"", host
+        SERVER.set_manners({"/a": {"redirect": f"http://{host}/"}})
+        refused(get(public("/a"), private=False, allow_http=1), "Download", "redirect")
+        SERVER.requests()
+
+
+@case
+def n07_a_name_that_moves_to_a_private_address_is_refused():
+    answers = [webserver.PUBLIC, "127.0.0.1"]
+    dns = serve_dns(lambda: answers.pop(0) if len(answers) > 1 else answers[0])
+    # Another port is looked up anew, whatever curl remembers of the name.
+    other = webserver.Server(WORK, "0.0.0.0").start()
+    SERVER.set_manners({"/a": {"redirect": public("/file", other, webserver.NAME)}})
+    refused(get(public("/a", host=webserver.NAME), private=False), "Download", "private")
+    assert SERVER.requests() == ["GET /a - 302"] and answers == ["127.0.0.1"]
+    # The same name, when it does not move.
+    answers[:] = [webserver.PUBLIC]
+    accepted(get(public("/a", host=webserver.NAME), private=False, sha256=SHA256))
+    other.shutdown()
+    dns.close()
+
+
 @case
 def n06_behind_a_proxy_written_addresses_are_refused():
     proxy = f"http://127.0.0.1:{SERVER.server_port}"
@@ -344,6 +383,31 @@ def a_kill_leaves_the_partial_file():
     SERVER.requests()
     accepted(get("/file", keep=True, sha256=SHA256, size=len(DATA)))
     assert SERVER.requests()[-1] == f"GET /file bytes={size}- 206"
+
+
+def serve_dns(answer):
+    """A name server on loopback that knows one name, whose address @answer says."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind(("127.0.0.1", 53))
+
+    def run_server():
+        while True:
+            try:
+                query, client = sock.recvfrom(512)
+            except OSError:
+                return
+            end = query.index(b"\0", 12) + 5
+            is_a = query[end - 4:end - 2] == b"\0\1"
+            reply = query[:2] + b"\x85\x80\0\1" + bytes([0, is_a]) + b"\0\0\0\0" + query[12:end]
+            if is_a:
+                reply += b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(answer())
+            try:
+                sock.sendto(reply, client)
+            except OSError:
+                return
+
+    threading.Thread(target=run_server, daemon=True).start()
+    return sock
 
 
 # ---- lists ----
@@ -548,10 +612,28 @@ def n15_signatures():
     subprocess.run(["gpgconf", "--homedir", WORK + "/gnupg", "--kill", "all"], check=False)
 
 
+def make_network():
+    """In namespaces of its own: loopback, an address that is none of a private network, and a name
+    server on loopback."""
+    def call(*words):
+        subprocess.run(words, check=True)
+
+    call("ip", "link", "set", "lo", "up")
+    call("ip", "address", "add", webserver.PUBLIC + "/32", "dev", "lo")
+    # The helper's sandbox takes /etc as one mount, without what is mounted on its files.
+    etc = os.path.join(WORK, "etc")
+    call("cp", "-a", "/etc", etc)
+    for name, text in (("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n"),
+                       ("nsswitch.conf", "hosts: files dns\n")):
+        path = os.path.join(etc, name)
+        if os.path.lexists(path):
+            os.unlink(path)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+    call("mount", "--bind", etc, "/etc")
+
+
 def main():
-    if os.geteuid() != 0:
-        print("1..0 # SKIP needs root, for namespaces with id maps")
-        return 0
     print(f"1..{len(CASES)}", flush=True)
     failed = 0
     try:
@@ -568,12 +650,20 @@ def main():
                 print(f"not ok {number} - {name}\n# line {line}: {type(error).__name__}: {error}",
                       flush=True)
     finally:
+        subprocess.run(["umount", "/etc"], check=False)
         shutil.rmtree(WORK, ignore_errors=True)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    SERVER = webserver.Server(WORK).start()
+    if os.geteuid() != 0:
+        print("1..0 # SKIP needs root, for namespaces with id maps")
+        sys.exit(0)
+    if "LODGE_TEST_INSIDE" not in os.environ:
+        os.environ["LODGE_TEST_INSIDE"] = WORK
+        os.execvp("unshare", ["unshare", "--net", "--mount", sys.executable, "-B", *sys.argv])
+    make_network()
+    SERVER = webserver.Server(WORK, "0.0.0.0").start()
     for file_name, file_data in (("file", DATA), ("file2", DATA), ("bomb", gzip.compress(b"\0" * (64 << 20)))):
         with open(os.path.join(WORK, "www", file_name), "wb") as www_file:
             www_file.write(file_data)
