@@ -37,6 +37,7 @@ call_free (LodgeBusCall *call)
     lodge_bus_peers_end_call (call->bus->peers, lodge_bus_call_get_sender (call));
   g_object_unref (call->invocation);
   g_clear_pointer (&call->details, g_variant_unref);
+  g_clear_error (&call->error);
   g_free (call->node);
   g_object_unref (call->bus);
   g_free (call);
@@ -60,23 +61,65 @@ lodge_bus_call_return_fds (LodgeBusCall *call, GVariant *result, const int *fds,
   call_free (call);
 }
 
+static void
+audit (LodgeBusCall *call, const GError *error)
+{
+  g_autofree char *operation
+      = g_strconcat (g_dbus_method_invocation_get_interface_name (call->invocation), ".",
+                     g_dbus_method_invocation_get_method_name (call->invocation), NULL);
+  const LodgeAuditRow row = { .uid = call->uid,
+                              .sender = lodge_bus_call_get_sender (call),
+                              .operation = operation,
+                              .object = g_dbus_method_invocation_get_object_path (call->invocation),
+                              .error = error };
+
+  lodge_audit_write (call->bus->audit, &row);
+}
+
+static void
+answer_failure (LodgeBusCall *call)
+{
+  GError *error = g_steal_pointer (&call->error);
+
+  if (error->code == LODGE_ERROR_NOT_AUTHORIZED)
+    g_message ("refused %s.%s on '%s' for %s (user %d): %s", call->interface->info->name,
+               g_dbus_method_invocation_get_method_name (call->invocation), call->node,
+               lodge_bus_call_get_sender (call), (int) call->uid, error->message);
+  if (!g_utf8_validate (error->message, -1, NULL))
+    {
+      char *message = g_utf8_make_valid (error->message, -1);
+      g_free (error->message);
+      error->message = message;
+    }
+  audit (call, error);
+  g_dbus_method_invocation_take_error (g_object_ref (call->invocation), error);
+  call_free (call);
+}
+
+static void
+on_refused_uid (GObject *source, GAsyncResult *result, gpointer user_data)
+{
+  LodgeBusCall *call = user_data;
+
+  if (!lodge_bus_peers_get_uid_finish (LODGE_BUS_PEERS (source), result, &call->uid, NULL))
+    call->uid = G_MAXUINT32;
+  answer_failure (call);
+}
+
+/* Who may call is not asked when everybody may; but whom something was refused to, the audit log
+ * has to know, and only who waits for an answer can still be asked for. */
 void
 lodge_bus_call_fail (LodgeBusCall *call, GError *error)
 {
-  GError *normal = lodge_error_normalize (error);
+  LodgeBusPeers *peers = call->bus->peers;
+  const char *sender = lodge_bus_call_get_sender (call);
 
-  if (normal->code == LODGE_ERROR_NOT_AUTHORIZED)
-    g_message ("refused %s.%s on '%s' for %s (user %d): %s", call->interface->info->name,
-               g_dbus_method_invocation_get_method_name (call->invocation), call->node,
-               lodge_bus_call_get_sender (call), (int) call->uid, normal->message);
-  if (!g_utf8_validate (normal->message, -1, NULL))
-    {
-      char *message = g_utf8_make_valid (normal->message, -1);
-      g_free (normal->message);
-      normal->message = message;
-    }
-  g_dbus_method_invocation_take_error (g_object_ref (call->invocation), normal);
-  call_free (call);
+  call->error = lodge_error_normalize (error);
+  if (call->uid != G_MAXUINT32 || !lodge_audit_is_refusal (call->error)
+      || lodge_bus_peers_peek_uid (peers, sender, &call->uid) || !call->counted)
+    answer_failure (call);
+  else
+    lodge_bus_peers_get_uid_async (peers, sender, on_refused_uid, call);
 }
 
 void
@@ -187,6 +230,7 @@ on_checked (GObject *source, GAsyncResult *result, gpointer user_data)
     }
   if (interaction_required)
     {
+      audit (call, error);
       g_dbus_method_invocation_return_dbus_error (g_object_ref (call->invocation),
                                                   INTERACTION_REQUIRED, error->message);
       g_error_free (error);

@@ -174,6 +174,16 @@ static const LodgeBusProperty properties[] = {
 
 /* ---- methods ---- */
 
+G_DEFINE_QUARK (lodge - bus - job - sender, lodge_bus_job_sender)
+
+const char *
+lodge_bus_job_get_sender (LodgeJob *job)
+{
+  const char *sender = g_object_get_qdata (G_OBJECT (job), lodge_bus_job_sender_quark ());
+
+  return sender != NULL ? sender : "";
+}
+
 void
 lodge_bus_call_return_job (LodgeBusCall *call, LodgeJob *job, GError *error)
 {
@@ -183,6 +193,8 @@ lodge_bus_call_return_job (LodgeBusCall *call, LodgeJob *job, GError *error)
       return;
     }
   g_autofree char *path = lodge_bus_path_of_job (lodge_job_get_id (job));
+  g_object_set_qdata_full (G_OBJECT (job), lodge_bus_job_sender_quark (),
+                           g_strdup (lodge_bus_call_get_sender (call)), g_free);
   lodge_bus_call_return (call, g_variant_new ("(o)", path));
 }
 

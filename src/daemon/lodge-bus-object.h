@@ -67,6 +67,7 @@ struct _LodgeBusCall
   guint32 uid;       /* G_MAXUINT32 where nobody had to ask */
   GVariant *details; /* nullable: what was authorised */
   gboolean counted;  /* among those of its caller */
+  GError *error;     /* nullable: what it fails with, as soon as it is known who has called */
 };
 
 /** Begins to work on what the bus brought. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "lodge-audit.h"
 #include "lodge-auth.h"
 #include "lodge-bus-object.h"
 #include "lodge-bus-process.h"
@@ -16,6 +17,7 @@ struct _LodgeBus
   LodgeManager *manager;
   LodgeBusPeers *peers;
   LodgeAuth *auth;
+  LodgeAudit *audit; /* borrowed */
   LodgeBusProcesses *processes;
   GArray *objects;    /* guint: ids of registered objects */
   GArray *subtrees;   /* guint: ids of registered subtrees */
@@ -52,6 +54,8 @@ extern const LodgeBusInterface lodge_bus_job;
 extern const LodgeBusInterface lodge_bus_process;
 
 /* lodge-bus-job.c */
+/** The name on the bus of who has started @job; "" after a restart.  Borrowed. */
+const char *lodge_bus_job_get_sender (LodgeJob *job);
 /** Answers those that wait for @job, which has ended. */
 void lodge_bus_job_settle (LodgeBus *self, LodgeJob *job);
 /** Forgets the calls of a caller that has left. */

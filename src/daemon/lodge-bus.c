@@ -213,6 +213,15 @@ tell_end (LodgeBus *self, LodgeJob *job)
   lodge_bus_emit (self, NULL, path, lodge_bus_job.info->name, "Completed",
                   g_variant_new ("(b@(ss)@a{sv})", success, lodge_bus_job_error (job), result));
   lodge_bus_job_settle (self, job);
+  if (!success)
+    {
+      const LodgeAuditRow row = { .uid = lodge_job_get_uid (job),
+                                  .sender = lodge_bus_job_get_sender (job),
+                                  .operation = lodge_job_get_operation (job),
+                                  .object = path,
+                                  .error = lodge_job_get_error (job) };
+      lodge_audit_write (self->audit, &row);
+    }
   /* It has nothing more to tell; thousands of ended ones may be remembered. */
   g_signal_handlers_disconnect_by_data (job, self);
 }
@@ -452,14 +461,15 @@ register_all (LodgeBus *self, GError **error)
 }
 
 LodgeBus *
-lodge_bus_new (GDBusConnection *connection, LodgeManager *manager, gboolean use_polkit,
-               GError **error)
+lodge_bus_new (GDBusConnection *connection, LodgeManager *manager, LodgeAudit *audit,
+               gboolean use_polkit, GError **error)
 {
   g_autoptr (LodgeBus) self = g_object_new (LODGE_TYPE_BUS, NULL);
   GError *local_error = NULL;
 
   self->connection = g_object_ref (connection);
   self->manager = g_object_ref (manager);
+  self->audit = audit;
   self->processes = lodge_bus_processes_new (self);
   self->peers = lodge_bus_peers_new (connection, &local_error);
   if (self->peers == NULL || !register_all (self, &local_error))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "lodge-audit.h"
 #include "lodge-manager.h"
 
 G_BEGIN_DECLS
@@ -17,12 +18,13 @@ G_DECLARE_FINAL_TYPE (LodgeBus, lodge_bus, LODGE, BUS, GObject)
 
 /**
  * lodge_bus_new:
+ * @audit: takes what is refused; must live as long
  * @use_polkit: FALSE on a session bus
  *
  * Registers the objects; blocks for a round trip or two.
  */
-LodgeBus *lodge_bus_new (GDBusConnection *connection, LodgeManager *manager, gboolean use_polkit,
-                         GError **error);
+LodgeBus *lodge_bus_new (GDBusConnection *connection, LodgeManager *manager, LodgeAudit *audit,
+                         gboolean use_polkit, GError **error);
 
 /** Takes the name.  ALREADY_EXISTS when somebody has it.  Blocks for one round trip. */
 gboolean lodge_bus_own_name (LodgeBus *self, GError **error);

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "lodge-audit.h"
 #include "lodge-bus.h"
 #include "lodge-config.h"
 #include "lodge-daemon-config.h"
@@ -30,6 +31,7 @@ typedef struct
   GObject *network;
   LodgeResolver *resolver;
   LodgeManager *manager;
+  LodgeAudit *audit;
   LodgeBus *bus;
   int exit_status;
 } Daemon;
@@ -273,7 +275,9 @@ set_up (Daemon *self, const LodgeDaemonParts *parts, GError **error)
   self->manager = lodge_manager_new (&config, error);
   if (self->manager == NULL)
     return FALSE;
-  self->bus = lodge_bus_new (self->connection, self->manager, !self->options.session, error);
+  self->audit = lodge_audit_new (self->options.state_dir, LODGE_AUDIT_MAX_BYTES);
+  self->bus = lodge_bus_new (self->connection, self->manager, self->audit, !self->options.session,
+                             error);
   if (self->bus == NULL)
     return FALSE;
   /* On a user's own bus there is no resolver of the host. */
@@ -308,6 +312,7 @@ tear_down (Daemon *self)
   if (self->bus != NULL)
     lodge_bus_close (self->bus);
   g_clear_object (&self->bus);
+  g_clear_pointer (&self->audit, lodge_audit_free);
   g_clear_object (&self->resolver);
   g_clear_object (&self->manager);
   g_clear_pointer (&self->drivers, g_ptr_array_unref);

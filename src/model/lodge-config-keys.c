@@ -306,6 +306,12 @@ lodge_config_validate_value (LodgeKind kind, const char *key, const char *value,
   if (checks[row->type](row, value, &why))
     return TRUE;
 
+  /* Texts and variables carry passwords, and errors go to logs. */
+  if (row->type == LODGE_CONFIG_TEXT || row->type == LODGE_CONFIG_STRING)
+    {
+      g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_CONFIG, "%s: %s", key, why->message);
+      return FALSE;
+    }
   g_autofree char *head = g_strndup (value, 70);
   g_autofree char *shown = lodge_text_escape (head);
   g_set_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_CONFIG, "%s=%s: %s", key, shown,

@@ -3,6 +3,7 @@
 """Rows of hostile cases that concern the service as a whole: floods of events and jobs, text that
 looks like formats, clocks that jump."""
 import glob
+import json
 import os
 import time
 
@@ -117,6 +118,62 @@ class Texts(HostTest):
                 call()
             self.assertTrue(caught.exception.name.startswith(lodgetest.PREFIX), caught.exception)
         self.assertIsNone(self.host.lodged.poll())
+
+
+class Audit(HostTest):
+    polkit = True
+
+    def rows(self):
+        path = f"{self.host.dir}/state/audit/refused.jsonl"
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with open(path, encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def test_what_is_refused_is_written_down(self):
+        path = self.client.launch("audited")
+        before = len(self.rows())
+        for call in (lambda: self.client.create("No"), lambda: self.client.create("audited"),
+                     lambda: self.client.verb(path, "Start"),
+                     lambda: self.client.list(nonsense=True)):
+            with self.assertRaises(DBusError):
+                call()
+        rows = self.rows()[before:]
+        self.assertEqual([row["error"] for row in rows],
+                         ["InvalidName", "AlreadyExists", "InvalidState", "InvalidArgument"], rows)
+        for row in rows:
+            self.assertEqual((row["uid"], row["sender"]), (os.geteuid(), self.client.name))
+        self.assertEqual(rows[2]["operation"], "org.lodge1.Instance.Start")
+        self.assertEqual(rows[2]["object"], path)
+
+    @lodgetest.needs_root
+    def test_who_was_refused(self):
+        path = self.client.launch("private")
+        for answer, error in (("no", "NotAuthorized"), ("challenge", "NotAuthorized")):
+            self.host.set_polkit(answer)
+            before = len(self.rows())
+            self.host.as_nobody("call", path, "org.lodge1.Instance", "Stop", "(a{sv})", "[{}]")
+            row, = self.rows()[before:]
+            self.assertEqual((row["uid"], row["error"]), (lodgetest.NOBODY, error))
+            self.assertTrue(row["sender"].startswith(":"))
+
+    def test_c04_c09_config(self):
+        """C04: user data is not in what an error says; C09: there is no key for a program."""
+        secret = "#cloud-config\npassword: hunter2"
+        for key in ("cloud-init.user-data", "cloud-init.vendor-data", "user.user-data",
+                    "cloud-init.network-config", "user.meta-data", "environment.TOKEN"):
+            for value in (secret + "\x01", secret + "x" * (10 << 20)):
+                with self.assertRaises(DBusError) as caught:
+                    self.client.create("secretive", config={key: value})
+                self.assertEqual(caught.exception.nick, "InvalidConfig")
+                self.assertIn(key, caught.exception.message)
+                self.assertNotIn("hunter2", caught.exception.message)
+        for key in ("raw.lxc", "raw.qemu", "raw.idmap", "hooks.start", "lxc.hook.pre-start",
+                    "security.privileged", "security.nesting", "boot.host_shutdown_script"):
+            with self.assertRaises(DBusError) as caught:
+                self.client.create("hooked", config={key: "/bin/true"})
+            self.assertEqual(caught.exception.nick, "InvalidConfig", key)
+        self.assertFalse({"secretive", "hooked"} & set(self.client.list()))
+        self.assertNotIn("hunter2", self.host.log() + json.dumps(self.rows()))
 
 
 @lodgetest.unittest.skipUnless(FAKETIME and not SANITIZED, "libfaketime is not installed")
