@@ -174,12 +174,13 @@ static const LodgeBusProperty properties[] = {
 
 /* ---- methods ---- */
 
-G_DEFINE_QUARK (lodge - bus - job - sender, lodge_bus_job_sender)
+/* What of a job is only the bus's: the name of who asked for it. */
+#define SENDER_KEY "lodge-bus-sender"
 
 const char *
 lodge_bus_job_get_sender (LodgeJob *job)
 {
-  const char *sender = g_object_get_qdata (G_OBJECT (job), lodge_bus_job_sender_quark ());
+  const char *sender = g_object_get_data (G_OBJECT (job), SENDER_KEY);
 
   return sender != NULL ? sender : "";
 }
@@ -193,8 +194,8 @@ lodge_bus_call_return_job (LodgeBusCall *call, LodgeJob *job, GError *error)
       return;
     }
   g_autofree char *path = lodge_bus_path_of_job (lodge_job_get_id (job));
-  g_object_set_qdata_full (G_OBJECT (job), lodge_bus_job_sender_quark (),
-                           g_strdup (lodge_bus_call_get_sender (call)), g_free);
+  g_object_set_data_full (G_OBJECT (job), SENDER_KEY, g_strdup (lodge_bus_call_get_sender (call)),
+                          g_free);
   lodge_bus_call_return (call, g_variant_new ("(o)", path));
 }
 
