@@ -106,7 +106,9 @@ def test_containers_and_vms_know_each_other_by_name():
             "exec", o, "--", "getent", "ahostsv4", t, check=False, seconds=60).stdout, 20,
                  "%s does not find %s" % (one, other))
     said = lodge("exec", "m-peer", "--", "bash", "-c", "echo > /dev/tcp/%s/9" % NAME, check=False)
-    contains(said.stderr, "refused")
+    known = lodge("exec", "m-peer", "--", "getent", "ahostsv4", NAME, check=False).stdout
+    contains("%s; it is %s, known as %s, and has %s" % (said.stderr, row(NAME)["address"], known,
+                                                        guest("ip -4 -o address").stdout), "refused")
     lodge("delete", "--force", "m-peer")
 
 
