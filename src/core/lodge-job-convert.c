@@ -381,6 +381,11 @@ static const LodgeJobStep steps[] = {
     .run = lodge_step_define,
     .undo_where = LODGE_STEP_DRIVER,
     .undo = lodge_step_undefine },
+  { .nick = "seed",
+    .stage = "making it itself",
+    .where = LODGE_STEP_ASYNC,
+    .run_async = lodge_step_seed,
+    .wanted = lodge_step_wants_seed },
   { .nick = "show",
     .stage = "committing",
     .where = LODGE_STEP_MAIN,
@@ -439,7 +444,7 @@ static const LodgeJobStep steps[] = {
 const LodgeJobKind lodge_job_kind_convert = { .operation = "instance-convert",
                                               .steps = steps,
                                               .n_steps = G_N_ELEMENTS (steps),
-                                              .commit_step = 12,
+                                              .commit_step = 13,
                                               .cancellable = TRUE,
                                               .ended = ended };
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The step of creation and start that gives an instance its own name, files and cloud-init data.
- * A file beside the instance, the stamp, tells for what that was done last: a start does it again
- * when the name or the configuration has become another, or when the image wants it each time.
+ * The step of creation, conversion and start that gives an instance its own name, files and
+ * cloud-init data.  A file beside the instance, the stamp, tells for what that was done last: a
+ * start does it again when the name or the configuration has become another, or when the image
+ * wants it each time.
+ *
+ * cloud-init knows a guest by its "instance-id", and makes new host keys and runs everything once
+ * more when it is another.  A guest that is converted stays the same one, so the stamp keeps that.
  */
 #include "lodge-image-seed.h"
 #include "lodge-manager-private.h"
@@ -62,11 +66,40 @@ find_image (LodgeJob *job)
 
 /* ---- the stamp ---- */
 
-/* "<name>\n<digest>\n" */
+/* (transfer full) (nullable): what the stamp of the instance @uuid says; NULL: nothing was put into
+ * it when it was made. */
 static char *
-make_stamp (LodgeInstance *instance)
+read_stamp (LodgeManager *manager, const char *uuid)
 {
+  g_autofree char *dir = lodge_storage_instance_dir (manager->state_dir, uuid);
+  g_autofree char *path = g_build_filename (dir, STAMP, NULL);
+  char *stamp = NULL;
+
+  return g_file_get_contents (path, &stamp, NULL, NULL) ? stamp : NULL;
+}
+
+/* (transfer full): as what cloud-init knows the guest */
+static char *
+get_identity (LodgeJob *job)
+{
+  const char *old = job->kind == &lodge_job_kind_convert
+                        ? lodge_json_get_string (job->data, "old", NULL)
+                        : NULL;
+  const char *uuid = old != NULL ? old : job->instance->uuid;
+  g_autofree char *stamp = read_stamp (job->manager, uuid);
+  g_auto (GStrv) lines = g_strsplit (stamp != NULL ? stamp : "", "\n", -1);
+
+  return g_strdup (g_strv_length (lines) > 2 && g_uuid_string_is_valid (lines[2]) ? lines[2]
+                                                                                  : uuid);
+}
+
+/* "<name>\n<digest>\n<identity>\n" */
+static char *
+make_stamp (LodgeJob *job)
+{
+  LodgeInstance *instance = job->instance;
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree char *identity = get_identity (job);
 
   for (gsize i = 0; i < G_N_ELEMENTS (documents); i++)
     {
@@ -75,25 +108,8 @@ make_stamp (LodgeInstance *instance)
       if (value != NULL)
         g_checksum_update (checksum, (const guchar *) value, -1);
     }
-  return g_strdup_printf ("%s\n%s\n", instance->name, g_checksum_get_string (checksum));
-}
-
-static char *
-stamp_path (LodgeJob *job)
-{
-  g_autofree char *dir = lodge_storage_instance_dir (job->manager->state_dir, job->instance->uuid);
-
-  return g_build_filename (dir, STAMP, NULL);
-}
-
-/* NULL: nothing was put into it when it was made. */
-static char *
-read_stamp (LodgeJob *job)
-{
-  g_autofree char *path = stamp_path (job);
-  char *stamp = NULL;
-
-  return g_file_get_contents (path, &stamp, NULL, NULL) ? stamp : NULL;
+  return g_strdup_printf ("%s\n%s\n%s\n", instance->name, g_checksum_get_string (checksum),
+                          identity);
 }
 
 static gboolean
@@ -115,10 +131,11 @@ has_access (LodgeJob *job)
   return FALSE;
 }
 
+/* Also of the other kind: the new root has nothing of what is beside it. */
 static gboolean
 is_creation (LodgeJob *job)
 {
-  return job->kind == &lodge_job_kind_create;
+  return job->kind == &lodge_job_kind_create || job->kind == &lodge_job_kind_convert;
 }
 
 gboolean
@@ -133,8 +150,8 @@ lodge_step_wants_seed (LodgeJob *job)
 
   if (!is_container && !lodge_job_wants_cloud_init (job->instance, image))
     return FALSE;
-  g_autofree char *stamp = read_stamp (job);
-  g_autofree char *now = make_stamp (job->instance);
+  g_autofree char *stamp = read_stamp (job->manager, job->instance->uuid);
+  g_autofree char *now = make_stamp (job);
   return stamp != NULL
          && (strcmp (stamp, now) != 0 || (is_container && has_template (image, "start")));
 }
@@ -146,7 +163,7 @@ choose_triggers (LodgeJob *job)
   if (is_creation (job))
     return g_strdup (lodge_json_get_bool (job->data, "start", FALSE) ? "create,start" : "create");
 
-  g_autofree char *stamp = read_stamp (job);
+  g_autofree char *stamp = read_stamp (job->manager, job->instance->uuid);
   gboolean renamed = stamp != NULL && !is_of_name (stamp, job->instance->name);
   return g_strdup (renamed ? "rename,start" : "start");
 }
@@ -155,8 +172,10 @@ choose_triggers (LodgeJob *job)
 static void
 write_stamp (LodgeJob *job)
 {
-  g_autofree char *path = stamp_path (job);
-  g_autofree char *stamp = make_stamp (job->instance);
+  LodgeManager *manager = job->manager;
+  g_autofree char *dir = lodge_storage_instance_dir (manager->state_dir, job->instance->uuid);
+  g_autofree char *path = g_build_filename (dir, STAMP, NULL);
+  g_autofree char *stamp = make_stamp (job);
 
   if (!g_file_set_contents_full (path, stamp, -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL))
     g_warning ("%s cannot be written", path);
@@ -190,6 +209,7 @@ lodge_step_seed (LodgeJob *job)
   g_autofree char *plan = g_build_filename (dir, "plan", NULL);
   g_autofree char *disk = lodge_job_seed_disk (manager, instance);
   g_autofree char *triggers = choose_triggers (job);
+  g_autofree char *identity = get_identity (job);
   g_autofree char *root_disk = lodge_storage_disk_path (manager->state_dir, instance->uuid);
   const char *keys = lodge_json_get_string (job->data, "ssh-keys", "");
   g_auto (GStrv) ssh_keys = g_strsplit (keys, "\n", -1);
@@ -200,7 +220,7 @@ lodge_step_seed (LodgeJob *job)
           .plan = is_vm ? NULL : plan,
           .output = is_vm && cloud_init ? disk : NULL,
           .name = instance->name,
-          .uuid = instance->uuid,
+          .uuid = identity,
           .architecture = instance->architecture,
           .triggers = triggers,
           .cloud_init = cloud_init,

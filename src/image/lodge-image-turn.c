@@ -2,6 +2,7 @@
 /* An image of the other kind, made by lodge-image-worker. */
 #include "lodge-image-turn.h"
 
+#include "lodge-image-seed.h"
 #include "lodge-remote-private.h"
 
 #define SOURCE_WORD "convert:"
@@ -54,11 +55,13 @@ on_published (GObject *source, GAsyncResult *result, gpointer user_data)
     lodge_image_work_fail (work, error);
 }
 
-/* What the image says of itself wins over what it was made from: that may have been updated. */
+/* What the image says of itself wins over what it was made from: that may have been updated.  The
+ * files of templates do not come along. */
 static void
 inherit (LodgeImage *image, const LodgeImage *parent)
 {
-  static const char *const of_the_kind[] = { "agent", "firmware", "init", "type" };
+  static const char *const of_the_kind[]
+      = { "agent", "firmware", "init", LODGE_IMAGE_TEMPLATES, "type" };
   GHashTableIter iter;
   gpointer key, value;
 

@@ -147,6 +147,21 @@ class Convert(HostTest):
         self.client.verb(self.client.find("web"), "Delete", force=True)
         wait_until(lambda: len(self.images()) == 2, what="the image's end")
 
+    def test_cloud_init_takes_it_for_the_same_guest(self):
+        config = {"cloud-init.user-data": "#cloud-config\n{}"}
+        self.client.job_wait(self.client.create("web", config=config))
+        first = self.client.find("web")
+        uuid = self.client.get(first, "Instance", "Uuid")
+        # More than once, and after a change of it too: a new identity would mean new host keys.
+        for kind in ("vm", "container"):
+            self.convert_instance("web", kind, start=False)
+            with open(self.libexec + "/runs", encoding="utf-8") as file:
+                last = [run for run in file.read().split("op=") if run.startswith("seed ")][-1]
+            self.assertIn(f"uuid={uuid} ", last)
+            self.assertIn("triggers=create,start", last)
+            self.assertEqual("fd.output=" in last, kind == "vm")
+            self.assertNotEqual(self.client.get(self.client.find("web"), "Instance", "Uuid"), uuid)
+
     def test_refusals(self):
         path = self.client.launch("busy")
         self.assertFails("InvalidState", self.convert, path, "vm")

@@ -20,7 +20,7 @@ with open(os.path.join(HERE, "behaviour")) as file:
     behaviour = file.read().split("\n")
 with open(os.path.join(HERE, "runs"), "a") as file:
     file.write(" ".join(f"{k}={v}" for k, v in request.items()) + "\n")
-staging = f"/proc/self/fd/{request['fd.staging']}"
+staging = f"/proc/self/fd/{request.get('fd.staging')}"
 
 
 def say(line):
@@ -90,5 +90,6 @@ for line in behaviour:
     elif word == "exit":
         sys.exit(int(rest))
     elif word == "make":
-        make()
+        if request["op"] != "seed":
+            make()
         say("done")
