@@ -162,6 +162,28 @@ make_disk (const char *disk, const char *backing_disk, guint64 size, GError **er
   return TRUE;
 }
 
+/* One that is there is of a creation that was cut short.  A link or a device is nobody's disk: it
+ * is neither followed nor replaced. */
+static gboolean
+ensure_disk (const char *disk, const char *backing_disk, guint64 size, GError **error)
+{
+  struct stat st;
+
+  if (lstat (disk, &st) < 0)
+    {
+      if (errno == ENOENT)
+        return make_disk (disk, backing_disk, size, error);
+      lodge_error_set_errno (error, errno, "cannot look at %s", disk);
+      return FALSE;
+    }
+  if (S_ISREG (st.st_mode))
+    return TRUE;
+  g_set_error (error, LODGE_ERROR, LODGE_ERROR_CONFLICT,
+               "%s is no regular file, so it is not used\nlook at what put it there, and remove it",
+               disk);
+  return FALSE;
+}
+
 gboolean
 lodge_storage_create (const char *state_dir, const char *uuid, LodgeKind kind,
                       const char *backing_disk, guint64 size, GError **error)
@@ -176,7 +198,7 @@ lodge_storage_create (const char *state_dir, const char *uuid, LodgeKind kind,
            && sync_directory (state_dir, POOL_DIR "/containers", error);
 
   g_autofree char *disk = lodge_storage_disk_path (state_dir, uuid);
-  return (g_file_test (disk, G_FILE_TEST_EXISTS) || make_disk (disk, backing_disk, size, error))
+  return ensure_disk (disk, backing_disk, size, error)
          && sync_directory (state_dir, "instances", error)
          && sync_directory (state_dir, POOL_DIR "/disks", error);
 }

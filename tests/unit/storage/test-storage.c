@@ -127,6 +127,31 @@ test_disk (void)
   g_assert_true (lodge_tree_remove (state, NULL));
 }
 
+/* D14: what lies in the pool under a disk's name, and is none, is neither used nor written to. */
+static void
+test_d14_no_link (void)
+{
+  g_autofree char *state = g_dir_make_tmp ("lodge-storage-XXXXXX", NULL);
+  g_autofree char *victim = g_build_filename (state, "victim", NULL);
+  g_autofree char *text = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (lodge_storage_prepare (state, &error));
+  g_autofree char *disk = lodge_storage_disk_path (state, UUID);
+  g_assert_true (g_file_set_contents (victim, "mine", -1, NULL));
+  g_assert_cmpint (symlink (victim, disk), ==, 0);
+  g_assert_false (lodge_storage_create (state, UUID, LODGE_KIND_VM, NULL, 1 << 20, &error));
+  g_assert_error (error, LODGE_ERROR, LODGE_ERROR_CONFLICT);
+  g_clear_error (&error);
+  g_assert_cmpint (unlink (disk), ==, 0);
+  g_assert_cmpint (mkfifo (disk, 0600), ==, 0);
+  g_assert_false (lodge_storage_create (state, UUID, LODGE_KIND_VM, NULL, 1 << 20, &error));
+  g_assert_error (error, LODGE_ERROR, LODGE_ERROR_CONFLICT);
+  g_assert_true (g_file_get_contents (victim, &text, NULL, NULL));
+  g_assert_cmpstr (text, ==, "mine");
+  g_assert_true (lodge_tree_remove (state, NULL));
+}
+
 static void
 test_staging (void)
 {
@@ -148,6 +173,7 @@ main (int argc, char **argv)
   g_test_add_func ("/storage/container", test_container);
   g_test_add_func ("/storage/measure", test_measure);
   g_test_add_func ("/storage/disk", test_disk);
+  g_test_add_func ("/storage/d14-no-link", test_d14_no_link);
   g_test_add_func ("/storage/staging", test_staging);
   return g_test_run ();
 }
