@@ -67,13 +67,21 @@ def every(client, paths):
     return results
 
 
+def typed(value):
+    """What is in a vardict needs a type."""
+    if isinstance(value, dict):
+        return {key: variant("b" if isinstance(item, bool) else "s", item)
+                for key, item in value.items()}
+    return value
+
+
 def main(address, what, *args):
     client = Client(address)
     if what == "every":
         print(json.dumps(every(client, args)))
         return
     path, interface, method, signature, text = args[:5]
-    body = GLib.Variant(signature, json.loads(text)) if signature else None
+    body = GLib.Variant(signature, [typed(v) for v in json.loads(text)]) if signature else None
     if what == "call":
         try:
             values = client.call(path, interface, method, body, interactive=len(args) > 5)

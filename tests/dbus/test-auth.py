@@ -71,6 +71,13 @@ class Nobody(HostTest):
         for fd in streams.values():
             os.close(fd)
 
+    def test_only_root_goes_without_tls(self):
+        self.host.set_polkit("yes")
+        refused = self.host.as_nobody("call", ROOT, "org.lodge1.Images", "Pull", "(sa{sv})",
+                                      json.dumps(["http://127.0.0.1:9/x", {"allow-http": True}]))
+        self.assertEqual(refused["error"], "org.lodge1.Error.NotAuthorized")
+        self.assertIn("without TLS", refused["message"])
+
     def test_what_polkit_is_asked(self):
         for verb, action in ACTIONS.items():
             self.verb_as_nobody(self.path, verb)
