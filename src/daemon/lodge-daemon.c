@@ -12,6 +12,7 @@
 #include "lodge-config.h"
 #include "lodge-daemon-config.h"
 #include "lodge-fd.h"
+#include "lodge-firewall.h"
 #include "lodge-log.h"
 #include "lodge-resolver.h"
 #include "lodge-units.h"
@@ -30,6 +31,7 @@ typedef struct
   GPtrArray *drivers;
   GObject *network;
   LodgeResolver *resolver;
+  LodgeFirewall *firewall;
   LodgeManager *manager;
   LodgeAudit *audit;
   LodgeBus *bus;
@@ -280,9 +282,12 @@ set_up (Daemon *self, const LodgeDaemonParts *parts, GError **error)
                              error);
   if (self->bus == NULL)
     return FALSE;
-  /* On a user's own bus there is no resolver of the host. */
+  /* On a user's own bus there is neither the host's resolver nor its libvirt. */
   if (self->network != NULL && !self->options.session)
-    self->resolver = lodge_resolver_new (self->connection, self->network);
+    {
+      self->resolver = lodge_resolver_new (self->connection, self->network);
+      self->firewall = lodge_firewall_new (self->connection, self->network);
+    }
   lodge_manager_start (self->manager);
   wait_for_libvirt (self);
   return lodge_bus_own_name (self->bus, error);
@@ -313,6 +318,7 @@ tear_down (Daemon *self)
     lodge_bus_close (self->bus);
   g_clear_object (&self->bus);
   g_clear_pointer (&self->audit, lodge_audit_free);
+  g_clear_object (&self->firewall);
   g_clear_object (&self->resolver);
   g_clear_object (&self->manager);
   g_clear_pointer (&self->drivers, g_ptr_array_unref);

@@ -7,6 +7,7 @@
 #include "lodge-executor.h"
 #include "lodge-hosts.h"
 #include "lodge-network-xml.h"
+#include "lodge-ruleset.h"
 #include "lodge-subnet-pick.h"
 #include "lodge-virt-network.h"
 
@@ -28,11 +29,13 @@ struct _LodgeNetwork
   int info_changes;       /* changes when info was read */
   GMutex seen_lock;       /* guards what follows; never held for long */
   LodgeNetworkInfo *seen; /* as it ran when last looked at */
+  LodgeRuleset *ruleset;  /* main thread */
 };
 
 enum
 {
   SIGNAL_ACTIVE,
+  SIGNAL_RULES_LOST,
   N_SIGNALS
 };
 
@@ -77,6 +80,7 @@ lodge_network_dispose (GObject *object)
     }
   g_clear_object (&self->connection);
   g_clear_object (&self->executor);
+  g_clear_pointer (&self->ruleset, lodge_ruleset_free);
   G_OBJECT_CLASS (lodge_network_parent_class)->dispose (object);
 }
 
@@ -101,6 +105,15 @@ lodge_network_class_init (LodgeNetworkClass *klass)
   signals[SIGNAL_ACTIVE]
       = g_signal_new ("active", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
                       G_TYPE_NONE, 3, G_TYPE_STRING, G_TYPE_STRING, G_TYPE_STRING);
+  signals[SIGNAL_RULES_LOST]
+      = g_signal_new ("rules-lost", G_TYPE_FROM_CLASS (klass), G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                      NULL, G_TYPE_NONE, 2, G_TYPE_STRING, G_TYPE_UINT);
+}
+
+static void
+on_rules_lost (const char *bridge, guint attempt, gpointer user_data)
+{
+  g_signal_emit (user_data, signals[SIGNAL_RULES_LOST], 0, bridge, attempt);
 }
 
 static void
@@ -108,6 +121,7 @@ lodge_network_init (LodgeNetwork *self)
 {
   g_mutex_init (&self->lock);
   g_mutex_init (&self->seen_lock);
+  self->ruleset = lodge_ruleset_new (on_rules_lost, self);
 }
 
 static LodgeSubnet *
@@ -231,6 +245,8 @@ on_looked (GObject *source, GAsyncResult *result, gpointer user_data)
   lodge_network_info_free (self->seen);
   self->seen = info_copy (info);
   g_mutex_unlock (&self->seen_lock);
+  if (self->ruleset != NULL)
+    lodge_ruleset_watch (self->ruleset, info->bridge, info->gateway, info->prefix);
   g_signal_emit (self, signals[SIGNAL_ACTIVE], 0, info->bridge, info->gateway, info->dns_domain);
 }
 

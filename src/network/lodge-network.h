@@ -13,6 +13,9 @@ G_BEGIN_DECLS
  * Signal `active` (const char *bridge, const char *gateway, const char *dns_domain), on the main
  * thread: the network runs, and its bridge may be a new one.
  *
+ * Signal `rules-lost` (const char *bridge, guint attempt), on the main thread: its firewall rules
+ * have gone although it runs, see lodge-ruleset.h.
+ *
  * Created on the main thread; functions marked (blocking) are for worker threads.
  */
 #define LODGE_TYPE_NETWORK (lodge_network_get_type ())

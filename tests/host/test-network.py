@@ -102,6 +102,21 @@ def test_another_name_is_known_at_once():
     wait_for(lambda: asked_from(ONE, TWO) == "", 10, "the old name is still there")
 
 
+def rules():
+    """Without their counters, which go on."""
+    said = inside("nft", "list", "ruleset").stdout
+    return sorted(re.sub(r"packets \d+ bytes \d+", "", said).split("\n"))
+
+
+def test_w04_flushed_rules_come_back():
+    before = rules()
+    for way in (("flush", "ruleset"), ("delete", "table", "ip", "nat")):
+        inside("nft", *way)
+        equal(rules() == before, False, "the rules are there after nft " + " ".join(way))
+        wait_for(lambda: rules() == before, 15, "the rules do not come back")
+    equal(asked_from(ONE, "n-three"), row("n-three")["address"])
+
+
 def test_a_stopped_network_is_started_again():
     lodge("delete", "--force", ONE, "n-three")
     virsh("qemu:///system", "net-destroy", "lodgebr0")
