@@ -332,3 +332,20 @@ lodge_args_usage (const LodgeArgs *args)
 {
   return args->usage;
 }
+
+gboolean
+lodge_args_add_size (const LodgeArgs *args, GVariantDict *options, GError **error)
+{
+  const char *text = lodge_args_string (args, "size");
+  guint64 bytes = 0;
+
+  if (text == NULL)
+    return TRUE;
+  if (!lodge_parse_size (text, &bytes, error))
+    {
+      g_prefix_error (error, "--size: ");
+      return FALSE;
+    }
+  g_variant_dict_insert (options, "size", "t", bytes);
+  return TRUE;
+}

@@ -80,6 +80,9 @@ gboolean lodge_args_flag (const LodgeArgs *args, const char *option);
 /** (nullable): the last value that was given; borrowed. */
 const char *lodge_args_string (const LodgeArgs *args, const char *option);
 
+/** Puts what --size says into @options as "size" (t), in bytes; without one it is left out. */
+gboolean lodge_args_add_size (const LodgeArgs *args, GVariantDict *options, GError **error);
+
 /** NULL-ended, all values in order; the array is the caller's, the strings are borrowed. */
 const char **lodge_args_strings (const LodgeArgs *args, const char *option);
 

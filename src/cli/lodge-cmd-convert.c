@@ -8,7 +8,6 @@
 #include "lodge-job-wait.h"
 #include "lodge-name.h"
 #include "lodge-output.h"
-#include "lodge-units.h"
 
 /* "--to", "--size" and, when wanted, "start" as the arguments of a method Convert. */
 static GVariant *
@@ -16,9 +15,7 @@ convert_body (const LodgeArgs *args, gboolean start, GError **error)
 {
   g_auto (GVariantDict) options = G_VARIANT_DICT_INIT (NULL);
   const char *to = lodge_args_string (args, "to");
-  const char *size = lodge_args_string (args, "size");
   LodgeKind kind = LODGE_KIND_CONTAINER;
-  guint64 bytes = 0;
 
   if (to == NULL || !lodge_kind_from_nick (to, &kind))
     {
@@ -26,13 +23,8 @@ convert_body (const LodgeArgs *args, gboolean start, GError **error)
                            _ ("Say what it is to become: --to=vm or --to=container."));
       return NULL;
     }
-  if (size != NULL && !lodge_parse_size (size, &bytes, error))
-    {
-      g_prefix_error (error, "--size: ");
-      return NULL;
-    }
-  if (size != NULL)
-    g_variant_dict_insert (&options, "size", "t", bytes);
+  if (!lodge_args_add_size (args, &options, error))
+    return NULL;
   if (start)
     g_variant_dict_insert (&options, "start", "b", TRUE);
   return g_variant_ref_sink (g_variant_new ("(s@a{sv})", to, g_variant_dict_end (&options)));

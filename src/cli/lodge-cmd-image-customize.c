@@ -14,7 +14,6 @@
 #include "lodge-launch-access.h"
 #include "lodge-name.h"
 #include "lodge-output.h"
-#include "lodge-units.h"
 
 #define FILES_MAX 16 /* as many as a message of the system bus can bring */
 
@@ -91,20 +90,6 @@ add_aliases (const LodgeArgs *args, GVariantDict *options, GError **error)
   return TRUE;
 }
 
-static gboolean
-add_size (const LodgeArgs *args, GVariantDict *options, GError **error)
-{
-  const char *text = lodge_args_string (args, "size");
-  guint64 bytes = 0;
-
-  if (text == NULL)
-    return TRUE;
-  if (!lodge_parse_size (text, &bytes, error))
-    return FALSE;
-  g_variant_dict_insert (options, "size", "t", bytes);
-  return TRUE;
-}
-
 /* The options of Customize; NULL with @error.  (transfer full) */
 static GVariant *
 build_request (const LodgeArgs *args, Files *files, GError **error)
@@ -123,7 +108,7 @@ build_request (const LodgeArgs *args, Files *files, GError **error)
   for (const char **copy = copies; *copy != NULL; copy++)
     if (!add_file (files, *copy, error))
       return NULL;
-  if (!add_aliases (args, &options, error) || !add_size (args, &options, error)
+  if (!add_aliases (args, &options, error) || !lodge_args_add_size (args, &options, error)
       || !lodge_access_add (args, &options, error))
     return NULL;
   if (files->n > 0)

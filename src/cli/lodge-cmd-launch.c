@@ -8,7 +8,6 @@
 #include "lodge-job-wait.h"
 #include "lodge-name.h"
 #include "lodge-output.h"
-#include "lodge-units.h"
 
 /* "key=value" words to a{ss}; the last one of a key counts. (transfer floating) */
 static GVariant *
@@ -49,20 +48,6 @@ parse_config (const LodgeArgs *args, GError **error)
   return g_variant_builder_end (&builder);
 }
 
-static gboolean
-add_size (const LodgeArgs *args, GVariantDict *options, GError **error)
-{
-  const char *text = lodge_args_string (args, "size");
-  guint64 bytes = 0;
-
-  if (text == NULL)
-    return TRUE;
-  if (!lodge_parse_size (text, &bytes, error))
-    return FALSE;
-  g_variant_dict_insert (options, "size", "t", bytes);
-  return TRUE;
-}
-
 /* The body of CreateInstance; NULL with @error. */
 static GVariant *
 build_request (const LodgeArgs *args, gboolean start, GError **error)
@@ -86,7 +71,7 @@ build_request (const LodgeArgs *args, gboolean start, GError **error)
                            _ ("The name of an image must be text."));
       return NULL;
     }
-  if (!add_size (args, &options, error) || !lodge_access_add (args, &options, error))
+  if (!lodge_args_add_size (args, &options, error) || !lodge_access_add (args, &options, error))
     return NULL;
   g_variant_dict_insert (&source, "image", "s", image);
   g_variant_dict_insert (&settings, "kind", "s", lodge_args_flag (args, "vm") ? "vm" : "container");
