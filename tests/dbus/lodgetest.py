@@ -428,6 +428,29 @@ class HostTest(unittest.TestCase):
         return caught.exception.message
 
 
+class WorkerTest(HostTest):
+    """With an image worker that only pretends: see fake-image-helper.py."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.host = Host(lodged=False)
+        cls.libexec = cls.host.dir + "/libexec"
+        os.makedirs(cls.libexec)
+        shutil.copy(os.path.join(HERE, "../unit/image/fake-image-helper.py"),
+                    cls.libexec + "/lodge-image-worker")
+        cls.start()
+
+    @classmethod
+    def start(cls):
+        cls.behave("make")
+        cls.host.start_lodged("--libexec-dir", cls.libexec)
+
+    @classmethod
+    def behave(cls, *lines):
+        with open(cls.libexec + "/behaviour", "w", encoding="utf-8") as file:
+            file.write("\n".join(lines))
+
+
 def needs_root(test):
     return unittest.skipUnless(os.geteuid() == 0, "needs root to be somebody else")(test)
 

@@ -3,31 +3,15 @@
 """How the owner of a new instance gets into it: what the worker is told, and what is refused.  The
 worker only pretends; tests/host/test-seed.py has a real one."""
 import os
-import shutil
 
 import lodgetest
-from lodgetest import Host, HostTest, variant
+from lodgetest import WorkerTest, variant
 
-HELPER = os.path.join(lodgetest.HERE, "../unit/image/fake-image-helper.py")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 somebody@somewhere"
 HASH = "$6$salt$aGFzaA"
 
 
-class Access(HostTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host(lodged=False)
-        cls.libexec = cls.host.dir + "/libexec"
-        os.makedirs(cls.libexec)
-        shutil.copy(HELPER, cls.libexec + "/lodge-image-worker")
-        cls.behave("make")
-        cls.host.start_lodged("--libexec-dir", cls.libexec)
-
-    @classmethod
-    def behave(cls, *lines):
-        with open(cls.libexec + "/behaviour", "w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
-
+class Access(WorkerTest):
     def setUp(self):
         super().setUp()
         self.behave("make")

@@ -3,35 +3,15 @@
 """Containers that become VMs and the other way round: images, launches, instances, and what is
 there again when that fails or lodged ends meanwhile.  The worker is one that only pretends."""
 import os
-import shutil
 import signal
 
 import lodgetest
-from lodgetest import ROOT, Host, HostTest, options, variant, wait_until
+from lodgetest import ROOT, WorkerTest, options, variant, wait_until
 
-HELPER = os.path.join(lodgetest.HERE, "../unit/image/fake-image-helper.py")
 EMPTY = variant("(a{sv})", ({},))
 
 
-class Convert(HostTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host(lodged=False)
-        cls.libexec = cls.host.dir + "/libexec"
-        os.makedirs(cls.libexec)
-        shutil.copy(HELPER, cls.libexec + "/lodge-image-worker")
-        cls.start()
-
-    @classmethod
-    def start(cls):
-        cls.behave("make")
-        cls.host.start_lodged("--libexec-dir", cls.libexec)
-
-    @classmethod
-    def behave(cls, *lines):
-        with open(cls.libexec + "/behaviour", "w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
-
+class Convert(WorkerTest):
     def setUp(self):
         super().setUp()
         self.behave("make")

@@ -2,30 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Changed copies of images.  The worker only pretends."""
 import os
-import shutil
 
 import lodgetest
-from lodgetest import ROOT, Host, HostTest, options, variant
+from lodgetest import ROOT, WorkerTest, options, variant
 
-HELPER = os.path.join(lodgetest.HERE, "../unit/image/fake-image-helper.py")
 EMPTY = variant("(a{sv})", ({},))
 
 
-class Customize(HostTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host(lodged=False)
-        cls.libexec = cls.host.dir + "/libexec"
-        os.makedirs(cls.libexec)
-        shutil.copy(HELPER, cls.libexec + "/lodge-image-worker")
-        cls.behave("make")
-        cls.host.start_lodged("--libexec-dir", cls.libexec)
-
-    @classmethod
-    def behave(cls, *lines):
-        with open(cls.libexec + "/behaviour", "w", encoding="utf-8") as file:
-            file.write("\n".join(lines))
-
+class Customize(WorkerTest):
     def image(self, ref="debian/12", kind="container"):
         return self.client.call(ROOT, "Images", "GetImage",
                                 variant("(sa{sv})", (ref, options(kind=kind))))

@@ -2,29 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Install media: images that VMs with an empty disk are made from.  The worker only pretends."""
 import json
-import os
-import shutil
 import subprocess
 
 import lodgetest
-from lodgetest import ROOT, Host, HostTest, options, variant
+from lodgetest import ROOT, WorkerTest, options, variant
 
-HELPER = os.path.join(lodgetest.HERE, "../unit/image/fake-image-helper.py")
 EMPTY = variant("(a{sv})", ({},))
 MIB = 1 << 20
 
 
-class Media(HostTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.host = Host(lodged=False)
-        cls.libexec = cls.host.dir + "/libexec"
-        os.makedirs(cls.libexec)
-        shutil.copy(HELPER, cls.libexec + "/lodge-image-worker")
-        with open(cls.libexec + "/behaviour", "w", encoding="utf-8") as file:
-            file.write("make")
-        cls.host.start_lodged("--libexec-dir", cls.libexec)
-
+class Media(WorkerTest):
     def tearDown(self):
         for name in list(self.client.list()):
             self.client.verb(self.client.find(name), "Delete", force=True)
