@@ -18,8 +18,8 @@ import sys
 import tarfile
 import threading
 
-from imagelib import (CANARY, CONTENT, INPUT, MIB, STAGING, WORK, accepted, case, disk_of, main, member, patch,
-                      path, put, qcow2, refused, run, tar)
+from imagelib import (CANARY, CONTENT, INPUT, MIB, STAGING, SYSTEM, WORK, accepted, case, disk_of, main,
+                      member, patch, path, put, qcow2, refused, run, tar)
 import tinyiso
 
 
@@ -81,6 +81,20 @@ def t20_hostile_squashfs():
         result = run()
         assert result.seconds < 20 and (result.ok or result.error()[0]), offset
 
+
+
+@case
+def t20_bare_file_systems():
+    """They are disks that nothing can start, and no kernel but an appliance's ever mounts them."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        mounts = file.read()
+    for kind, options, size in (("ext4", ["-q", "-F"], 16), ("xfs", ["-q", "-f"], 512)):
+        put(b"")
+        os.truncate(INPUT, size * MIB)
+        subprocess.run(["mkfs." + kind, *options, INPUT], check=True, capture_output=True)
+        assert accepted(run()).value("kind") == "vm"
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        assert file.read() == mounts
 
 
 @case
@@ -253,9 +267,9 @@ def blob(blobs, data):
     return {"digest": "sha256:" + digest, "size": len(data)}
 
 
-def oci(*layers, change=None):
+def oci(*layers, change=None, more=None):
     blobs = {}
-    config = blob(blobs, {"config": {"Entrypoint": ["/bin/app", "a b"], "Cmd": ["-x"]}})
+    config = blob(blobs, {"config": {"Entrypoint": ["/bin/app", "a b"], "Cmd": ["-x"], **(more or {})}})
     manifest = {"config": config, "layers": [blob(blobs, layer) for layer in layers]}
     arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "amd64")
     index = {"manifests": [dict(blob(blobs, {"layers": []}), platform={"architecture": "none"}),
@@ -427,6 +441,60 @@ def a_pipe_is_received():
         os.unlink(INPUT)
         assert result.value("fingerprint") == expected and os.listdir(STAGING) == [content]
     assert stat.S_IMODE(os.stat(os.path.join(STAGING, "disk.iso")).st_mode) == 0o444
+
+
+@case
+def b06_a_stream_without_end():
+    """What is received is bounded, whoever sends it."""
+    if os.path.lexists(INPUT):
+        os.unlink(INPUT)
+    os.mkfifo(INPUT)
+
+    def send():
+        with open(INPUT, "wb", buffering=0) as pipe:
+            try:
+                while True:
+                    pipe.write(bytes(MIB))
+            except BrokenPipeError:
+                pass
+    writer = threading.Thread(target=send)
+    writer.start()
+    result = run(f"max-bytes={32 * MIB}")
+    writer.join()
+    os.unlink(INPUT)
+    refused(result, "NoSpace")
+
+
+# ---- what an image says ----
+
+@case
+def c07_an_image_chooses_nothing_of_the_host():
+    """Of what it says, what is shown is taken, and nothing else."""
+    words = {"runtime": "/tmp/x", "raw.lxc": "lxc.hook.pre-start = /tmp/x", "security.privileged": "true",
+             "requirements.privileged": "true", "hooks": "/tmp/x", "logger": "/tmp/x", "os-id": "x",
+             "idmap-base": "0", "network": "host", "firmware": "x", "command": "/tmp/x", "cpus": "9999",
+             "memory": "9999", "agent": "yes", "cloud-init": "yes", "templates": "yes", "init": "/tmp/x",
+             "hostname": "x", "path": "/etc", "fingerprint": "0" * 64, "kind": "vm"}
+    lines = "".join(f"  {key}: '{value}'\n" for key, value in words.items())
+    content = f"architecture: x86_64\nconfig:\n{lines}{lines.replace('  ', '')}properties:\n  os: Testix\n{lines}"
+    put(tar(member("metadata.yaml", content=content),
+            *[member("rootfs/" + name, kind, data) for name, kind, data in SYSTEM], system=False))
+    plain = tar(unified=True)
+    said = results(accepted(run()))
+    put(plain)
+    assert said == results(accepted(run())), said
+    put(oci(tar()))
+    plain = results(accepted(run()))
+    put(oci(tar(), more={"Labels": words, "User": "0:0", "Volumes": {"/etc:/etc": {}}, "Hooks": words,
+                         "annotations": words, "HostConfig": {"Privileged": True}, "Env": ["LD_PRELOAD=/tmp/x"]}))
+    assert results(accepted(run())) == plain
+
+
+def results(result):
+    """-> the results of an import, but for what any other byte of the file makes another one"""
+    words = [line.split(" ", 2)[1:] for line in result.lines if line.startswith("result ")]
+    return {key: value for key, value in words
+            if key not in ("fingerprint", "size", "description")}
 
 
 # ---- what is built ----

@@ -11,6 +11,7 @@ import gzip
 import lzma
 import os
 import shutil
+import socket
 import stat
 import struct
 import subprocess
@@ -392,10 +393,30 @@ def d10_polyglots():
 
 
 @case
-def d11_nothing_is_probed():
+def d06_nothing_is_probed():
     """A disk that a guest made to look like another one is what it was declared as."""
     put(b"\x55\xaa".rjust(512, b"\0") + b"QFI\xfb".ljust(MIB, b"\0"))
     assert accepted(convert()).value("virtual-size") == str(MIB + 512)
+
+
+@case
+def d11_names_are_only_names():
+    """No name of a file makes QEMU's programs connect to something or open something else."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        port = server.getsockname()[1]
+        for name in (f"nbd:127.0.0.1:{port}", "json:{}", f'json:{{"driver":"nbd","port":"{port}"}}',
+                     "a:b", "a,b", "-x", "fat:rw:etc"):
+            folder = tempfile.mkdtemp(dir=WORK)
+            disk_of("qcow2")
+            os.rename(INPUT, os.path.join(folder, name))
+            assert accepted(run(source=os.path.join(folder, name))).value("virtual-size") \
+                == str(len(CONTENT)), name
+        try:
+            server.accept()
+        except BlockingIOError:
+            return
+    raise AssertionError("something connected")
 
 
 @case

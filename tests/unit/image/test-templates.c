@@ -91,7 +91,7 @@ test_expressions (Fixture *self, gconstpointer data)
   check (self, "{% if false %}{{ !!! }}{% if )) %}{% endif %}{% else %}b{% endif %}", "b");
 }
 
-/* Each is refused: nothing is read, and it ends at once. */
+/* Row C01: each is refused, nothing is read, and it ends at once. */
 static void
 test_hostile (Fixture *self, gconstpointer data)
 {
