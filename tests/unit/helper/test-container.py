@@ -13,9 +13,11 @@ import tempfile
 import time
 import traceback
 
-import helperlib
+sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../lib"))
+import canary  # noqa: E402
+import helperlib  # noqa: E402
 from helperlib import (BASE, GET, MKDIR, PUT, STAT, Container, Helper, Session, check, execute,
-                       sealed)
+                       sealed)  # noqa: E402
 
 
 def equal(actual, expected):
@@ -124,8 +126,8 @@ def test_exec_environment_user_and_directory(container):
 
 
 def test_exec_with_terminal(container):
-    """E04: the terminal is the guest's own."""
-    script = "tty; stty size; read x; stty size; echo got $x; sleep 100"
+    """E04: the terminal is the guest's own: what is typed into it with TIOCSTI stays in the guest."""
+    script = "tty; stat -L -c device=%d, /proc/self/fd/0; stty size; read x; stty size; echo got $x; sleep 100"
     helper = Helper("exec", [*container.records(), ("tty", 1), ("rows", 50), ("columns", 132),
                              *(("arg", a) for a in ("sh", "-c", script))])
     equal(helper.line(), "fd pty")
@@ -135,6 +137,8 @@ def test_exec_with_terminal(container):
     while b"50 132" not in seen:
         seen += os.read(master, 4096)
     equal(b"/dev/pts/" in seen, True)
+    equal(b"device=%d," % os.stat("/dev/pts").st_dev in seen, False)
+    equal(b"device=" in seen, True)
     helper.send("resize 10 20")
     time.sleep(0.1)
     os.write(master, b"hi\n")
@@ -298,6 +302,9 @@ def run_tests(container):
         try:
             function(container)
             result = "ok"
+            # I05: no file of the host or of the image is ever given another owner, and so no kill can
+            # leave that half done; E01, E06: nor is it changed from inside.
+            equal((function.__name__, container.host.changed()), (function.__name__, []))
         except (AssertionError, OSError, subprocess.SubprocessError, TypeError):
             print("".join("# %s\n" % line for line in traceback.format_exc().split("\n")))
             result, good = "not ok", False
@@ -319,6 +326,8 @@ def main():
     work = tempfile.mkdtemp(prefix="lodge-helper-", dir="/var/tmp")
     os.chmod(work, 0o755)
     container = Container(programs, work)
+    # The host is the image of this container.
+    container.host = canary.Canary(files=programs.values())
     try:
         return 0 if run_tests(container) else 1
     finally:

@@ -320,26 +320,48 @@ test_refused (Fixture *fixture, gconstpointer data)
 /* Set when the requests are done. */
 static gint swap_ends;
 
-/* Exchanges a directory and a link out of the root for as long as the session is used. */
+/* Exchanges @first and @second for as long as the session is used. */
+typedef struct
+{
+  char *first;
+  char *second;
+} Pair;
+
 static gpointer
 swap (gpointer data)
 {
-  Fixture *fixture = data;
-  g_autofree char *directory = g_build_filename (fixture->root, "directory", NULL);
-  g_autofree char *link = g_build_filename (fixture->root, "link", NULL);
+  const Pair *pair = data;
 
   while (!g_atomic_int_get (&swap_ends))
-    g_assert_cmpint (syscall (SYS_renameat2, AT_FDCWD, directory, AT_FDCWD, link, 2), ==, 0);
+    if (syscall (SYS_renameat2, AT_FDCWD, pair->first, AT_FDCWD, pair->second, 2) < 0)
+      g_assert_cmpint (errno, ==, ENOENT);
   return NULL;
+}
+
+/* All of a file but when it was read last. */
+static char *
+describe (const char *path)
+{
+  struct stat st;
+
+  g_assert_cmpint (lstat (path, &st), ==, 0);
+  return g_strdup_printf ("%lu %o %u:%u %lu %ld %ld.%09ld", (gulong) st.st_ino, st.st_mode,
+                          st.st_uid, st.st_gid, (gulong) st.st_nlink, (glong) st.st_size,
+                          (glong) st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
 }
 
 /* Row E05, and E06: what a link points to is neither written nor changed. */
 static void
 test_swap_race (Fixture *fixture, gconstpointer data)
 {
-  g_autofree char *directory = g_build_filename (fixture->root, "directory", NULL);
-  g_autofree char *link = g_build_filename (fixture->root, "link", NULL);
+  Pair pair = { .first = g_build_filename (fixture->root, "directory", NULL),
+                .second = g_build_filename (fixture->root, "link", NULL) };
   g_autofree char *canary = g_build_filename (fixture->dir, "canary", NULL);
+  const LodgeFilesRequest all
+      = { .flags = LODGE_FILES_SET_OWNER | LODGE_FILES_SET_MODE | LODGE_FILES_SET_MTIME,
+          .uid = 1000,
+          .gid = 1000,
+          .mode = 06777 };
   g_autoptr (GDir) dir = NULL;
   GThread *thread;
   int source = memory_file ("hello");
@@ -347,13 +369,13 @@ test_swap_race (Fixture *fixture, gconstpointer data)
 
   if (skip_unless_root ())
     return;
-  g_assert_cmpint (g_mkdir (directory, 0755), ==, 0);
-  g_assert_cmpint (symlink (canary, link), ==, 0);
-  thread = g_thread_new ("swap", swap, fixture);
+  g_assert_cmpint (g_mkdir (pair.first, 0755), ==, 0);
+  g_assert_cmpint (symlink (canary, pair.second), ==, 0);
+  g_autofree char *before = describe (canary);
+  thread = g_thread_new ("swap", swap, &pair);
   for (guint i = 0; i < TRIES; i++)
     if (call (fixture, i % 2 ? LODGE_FILES_PUT : LODGE_FILES_MKDIR,
-              i % 3 ? "/directory/f" : "/directory/../directory/g", NULL, i % 2 ? source : -1,
-              NO_ATTRIBUTES)
+              i % 3 ? "/directory/f" : "/directory/../directory/g", NULL, i % 2 ? source : -1, all)
         == 0)
       written++;
   g_atomic_int_set (&swap_ends, 1);
@@ -363,7 +385,63 @@ test_swap_race (Fixture *fixture, gconstpointer data)
   g_assert_cmpuint (written, <, TRIES);
   dir = g_dir_open (canary, 0, NULL);
   g_assert_null (g_dir_read_name (dir));
+  g_autofree char *after = describe (canary);
+  g_assert_cmpstr (after, ==, before);
   close (source);
+  g_free (pair.first);
+  g_free (pair.second);
+}
+
+/*
+ * Row E06: what owner, mode and time are set of is the new file, directory or link, never what a
+ * link leads to.  The one stays a link out of the root, the other is exchanged again and again for
+ * what the requests make.
+ */
+static void
+test_attributes_of_links (Fixture *fixture, gconstpointer data)
+{
+  static const LodgeFilesOp ops[]
+      = { LODGE_FILES_PUT, LODGE_FILES_REMOVE, LODGE_FILES_SYMLINK, LODGE_FILES_MKDIR };
+  g_autofree char *canary = g_build_filename (fixture->dir, "canary", "file", NULL);
+  g_autofree char *still = g_build_filename (fixture->root, "still", NULL);
+  Pair pair = { .first = g_build_filename (fixture->root, "moving", NULL),
+                .second = g_build_filename (fixture->root, "other", NULL) };
+  const LodgeFilesRequest all
+      = { .flags = LODGE_FILES_SET_OWNER | LODGE_FILES_SET_MODE | LODGE_FILES_SET_MTIME,
+          .uid = 1000,
+          .gid = 1000,
+          .mode = 06777 };
+  int source = memory_file ("hello");
+  GThread *thread;
+
+  if (skip_unless_root ())
+    return;
+  g_assert_true (g_file_set_contents (canary, "host", -1, NULL));
+  g_autofree char *before = describe (canary);
+  g_assert_true (g_file_set_contents (pair.second, "guest", -1, NULL));
+  g_assert_cmpint (symlink (canary, pair.first), ==, 0);
+  for (gsize i = 0; i < G_N_ELEMENTS (ops); i++)
+    {
+      g_unlink (still);
+      g_assert_cmpint (symlink ("../canary/file", still), ==, 0);
+      call (fixture, ops[i], "/still", ops[i] == LODGE_FILES_SYMLINK ? canary : NULL,
+            ops[i] == LODGE_FILES_PUT ? source : -1, all);
+    }
+  g_atomic_int_set (&swap_ends, 0);
+  thread = g_thread_new ("swap", swap, &pair);
+  for (guint i = 0; i < TRIES / 10; i++)
+    {
+      LodgeFilesOp op = ops[i % G_N_ELEMENTS (ops)];
+      call (fixture, op, "/moving", op == LODGE_FILES_SYMLINK ? canary : NULL,
+            op == LODGE_FILES_PUT ? source : -1, all);
+    }
+  g_atomic_int_set (&swap_ends, 1);
+  g_thread_join (thread);
+  g_autofree char *after = describe (canary);
+  g_assert_cmpstr (after, ==, before);
+  close (source);
+  g_free (pair.first);
+  g_free (pair.second);
 }
 
 int
@@ -377,5 +455,7 @@ main (int argc, char **argv)
               tear_down);
   g_test_add ("/helper/files/refused", Fixture, NULL, set_up, test_refused, tear_down);
   g_test_add ("/helper/files/swap-race", Fixture, NULL, set_up, test_swap_race, tear_down);
+  g_test_add ("/helper/files/attributes-of-links", Fixture, NULL, set_up, test_attributes_of_links,
+              tear_down);
   return g_test_run ();
 }
