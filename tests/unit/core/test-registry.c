@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <glib/gstdio.h>
+#include <json-glib/json-glib.h>
 #include <string.h>
 
 #include "lodge-fd.h"
@@ -88,6 +89,67 @@ test_broken (Fixture *f, gconstpointer data)
 
       g_assert_null (lodge_instance_from_json (bad[i], &error));
       g_assert_error (error, LODGE_ERROR, LODGE_ERROR_STORE);
+    }
+}
+
+/* The values that no field has: of each other type, of another size, and none. */
+static const char *const odd_values[]
+    = { "null",        "true", "-1",     "1e300", "4294967296",   "\"\"",
+        "\"\\u0000\"", "[]",   "[[{}]]", "{}",    "{\"x\":null}", "{\"\":{\"\":[]}}" };
+
+/* Reads @text.  Whatever it is, there is an error that names the instance, or an instance. */
+static void
+read_odd (const char *text)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (LodgeInstance) instance = lodge_instance_from_json (text, &error);
+
+  if (instance == NULL)
+    {
+      g_assert_error (error, LODGE_ERROR, LODGE_ERROR_STORE);
+      g_assert_true (strstr (error->message, UUID_A) != NULL
+                     || strstr (error->message, "(unknown)") != NULL);
+      return;
+    }
+  g_autofree char *again = lodge_instance_to_json (instance);
+  g_assert_nonnull (again);
+}
+
+/* Row B02, for each field that a record has: missing, of each other type, and there twice. */
+static void
+test_each_field (Fixture *f, gconstpointer data)
+{
+  g_autoptr (LodgeInstance) whole = make (UUID_A, "web");
+  whole->medium = g_strdup ("medium");
+  whole->network = g_strdup ("lodge");
+  whole->mac = g_strdup ("02:00:00:00:00:01");
+  whole->image_fingerprint = g_strnfill (64, 'a');
+  g_autofree char *text = lodge_instance_to_json (whole);
+  g_autoptr (JsonNode) node = json_from_string (text, NULL);
+  g_autoptr (GList) fields = json_object_get_members (json_node_get_object (node));
+
+  g_assert_cmpuint (g_list_length (fields), >, 10);
+  for (GList *field = fields; field != NULL; field = field->next)
+    {
+      g_autoptr (JsonNode) less = json_node_copy (node);
+      g_autoptr (JsonObject) object = json_object_new ();
+      for (GList *other = fields; other != NULL; other = other->next)
+        if (other != field)
+          json_object_set_member (
+              object, other->data,
+              json_object_dup_member (json_node_get_object (node), other->data));
+      json_node_set_object (less, object);
+      g_autofree char *missing = json_to_string (less, FALSE);
+      read_odd (missing);
+      for (gsize i = 0; i < G_N_ELEMENTS (odd_values); i++)
+        {
+          g_autofree char *wrong
+              = g_strdup_printf ("{\"%s\":%s,%s", (char *) field->data, odd_values[i], missing + 1);
+          g_autofree char *twice
+              = g_strdup_printf ("{\"%s\":%s,%s", (char *) field->data, odd_values[i], text + 1);
+          read_odd (wrong);
+          read_odd (twice);
+        }
     }
 }
 
@@ -212,6 +274,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("/registry/round-trip", test_round_trip);
   ADD ("/registry/broken", test_broken);
+  ADD ("/registry/each-field", test_each_field);
   ADD ("/registry/commit", test_commit);
   ADD ("/registry/rename", test_rename);
   ADD ("/registry/idmaps", test_idmaps);
