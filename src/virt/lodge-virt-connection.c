@@ -22,8 +22,10 @@
 #define RETRY_FIRST_MS     100
 #define RETRY_LAST_MS      1000
 #define ACQUIRE_WAIT_USEC  (3 * G_USEC_PER_SEC)
-#define KEEPALIVE_INTERVAL 5
-#define KEEPALIVE_COUNT    3
+/* Seconds.  libvirtd asks after 5 of silence, and what it asks is a sign of life too: by asking
+ * later, Lodge is woken half as often, and yet knows of one that hangs after 21 seconds. */
+#define KEEPALIVE_INTERVAL 7
+#define KEEPALIVE_COUNT    2
 #define N_EVENT_IDS        4
 
 typedef enum
