@@ -171,18 +171,29 @@ write_platform (const KvmXml *self)
   lodge_xml_text_element (self->writer, "on_crash", "destroy");
 }
 
+/* Where a chain ends that libvirt must not look for in the file. */
+static void
+write_end_of_chain (LodgeXmlWriter *writer)
+{
+  lodge_xml_element (writer, "backingStore", NULL);
+}
+
 /* The format is always said, also for the backing files (in the qcow2 header): libvirt and QEMU
- * must never probe what a guest could have written. */
+ * must never probe what a guest could have written.  Where the format has no place for a backing
+ * file, it is said, too, that there is none; the chain of a qcow2 is libvirt's to find. */
 static void
 write_disk (const KvmXml *self)
 {
-  const char *format = self->options->disk_format;
+  const char *format = self->options->disk_format != NULL ? self->options->disk_format : "qcow2";
+
   lodge_xml_open (self->writer, "disk");
   lodge_xml_attr (self->writer, "type", "file");
   lodge_xml_attr (self->writer, "device", "disk");
-  lodge_xml_element (self->writer, "driver", "name", "qemu", "type",
-                     format != NULL ? format : "qcow2", "discard", "unmap", NULL);
+  lodge_xml_element (self->writer, "driver", "name", "qemu", "type", format, "discard", "unmap",
+                     NULL);
   lodge_xml_element (self->writer, "source", "file", self->spec->disk_path, NULL);
+  if (strcmp (format, "raw") == 0)
+    write_end_of_chain (self->writer);
   lodge_xml_element (self->writer, "target", "dev", "vda", "bus", "virtio", NULL);
   write_alias (self->writer, "root");
   lodge_xml_close (self->writer);
@@ -200,6 +211,7 @@ write_seed (const KvmXml *self)
   lodge_xml_attr (self->writer, "device", "disk");
   lodge_xml_element (self->writer, "driver", "name", "qemu", "type", "raw", NULL);
   lodge_xml_element (self->writer, "source", "file", self->spec->seed_path, NULL);
+  write_end_of_chain (self->writer);
   lodge_xml_element (self->writer, "target", "dev", "vdz", "bus", "virtio", NULL);
   lodge_xml_element (self->writer, "readonly", NULL);
   write_alias (self->writer, "seed");
@@ -230,6 +242,7 @@ write_medium (const KvmXml *self)
   lodge_xml_attr (self->writer, "file", self->spec->medium_path);
   lodge_xml_element (self->writer, "seclabel", "model", "dac", "relabel", "no", NULL);
   lodge_xml_close (self->writer);
+  write_end_of_chain (self->writer);
   lodge_xml_element (self->writer, "target", "dev", is_ide ? "hda" : "sda", "bus", drive_bus (self),
                      NULL);
   lodge_xml_element (self->writer, "readonly", NULL);
@@ -360,6 +373,29 @@ write_devices (const KvmXml *self)
   lodge_xml_close (self->writer);
 }
 
+/* QEMU takes a relative name with a colon for an address (nbd:host, json:{}), and one without for
+ * a file of the directory that it happens to run in. */
+static void
+check_files (const KvmXml *self)
+{
+  const struct
+  {
+    const char *what;
+    const char *path;
+  } files[] = { { "disk", self->spec->disk_path },
+                { "seed", self->spec->seed_path },
+                { "medium", self->spec->medium_path } };
+
+  if (self->spec->disk_path == NULL)
+    lodge_xml_fail (self->writer, LODGE_ERROR_INVALID_ARGUMENT, "VM “%s” has no disk",
+                    self->spec->name);
+  for (gsize i = 0; i < G_N_ELEMENTS (files); i++)
+    if (files[i].path != NULL && !g_path_is_absolute (files[i].path))
+      lodge_xml_fail (self->writer, LODGE_ERROR_INVALID_ARGUMENT,
+                      "the %s of VM “%s” is no absolute path: “%s”", files[i].what,
+                      self->spec->name, files[i].path);
+}
+
 char *
 lodge_domain_xml_kvm (const LodgeDomainSpec *spec, const LodgeKvmXmlOptions *options,
                       GError **error)
@@ -367,8 +403,7 @@ lodge_domain_xml_kvm (const LodgeDomainSpec *spec, const LodgeKvmXmlOptions *opt
   g_autoptr (LodgeXmlWriter) writer = lodge_xml_writer_new ();
   KvmXml self = { .writer = writer, .spec = spec, .options = options };
   lodge_domain_write_check (writer, spec);
-  if (spec->disk_path == NULL)
-    lodge_xml_fail (writer, LODGE_ERROR_INVALID_ARGUMENT, "VM “%s” has no disk", spec->name);
+  check_files (&self);
   self.is_x86 = g_strcmp0 (spec->architecture, "x86_64") == 0
                 || g_strcmp0 (spec->architecture, "i686") == 0;
   self.is_pcie = strstr (machine_name (&self), "q35") != NULL

@@ -16,7 +16,8 @@ NAME = "m-iso"
 IMAGE = "m-iso/1"
 WORK = tempfile.mkdtemp(prefix="lodge-iso-", dir="/var/tmp")
 atexit.register(shutil.rmtree, WORK, True)
-ISO = os.path.join(WORK, "tiny.iso")
+# QEMU's tools would take it for an address.
+ISO = os.path.join(WORK, "nbd:127.0.0.1:1,json:{}.iso")
 
 
 def show(image):
@@ -52,13 +53,20 @@ def test_it_installs_and_boots_from_the_disk():
     equal(lodge("console", "--log", NAME).stdout.count(tinyiso.INSTALLER), 1)
 
 
+def test_nobody_looks_for_a_backing_file_on_the_medium():
+    for words in ((), ("--inactive",)):
+        drive, = [text for text in virsh(QEMU, "dumpxml", NAME, *words).stdout.split("<disk ")
+                  if "disk.iso" in text]
+        contains(drive, "<backingStore/>")
+
+
 def test_the_medium_is_kept_and_unchanged():
     lodge_fails(CONFLICT, "image", "delete", "--yes", IMAGE, says=NAME)
     fingerprint = show(IMAGE)["fingerprint"]
     contains(lodge("info", NAME).stdout, fingerprint)
     medium = os.stat(os.path.join(DIR, "state/images", fingerprint, "disk.iso"))
     equal((medium.st_uid, medium.st_mode & 0o777), (0, 0o444))
-    copy = os.path.join(WORK, "copy.iso")
+    copy = os.path.join(WORK, "nbd:copy,a=b.iso")
     lodge("image", "export", IMAGE, copy)
     with open(ISO, "rb") as one, open(copy, "rb") as other:
         equal(one.read() == other.read(), True, "same bytes")

@@ -127,6 +127,44 @@ test_disk (void)
   g_assert_true (lodge_tree_remove (state, NULL));
 }
 
+/* D11: what QEMU could take for an address or for options is the name of a directory here. */
+static void
+test_d11_names (void)
+{
+  static const char *const names[]
+      = { "nbd:127.0.0.1:1", "json:{}", "a:b", "a,b", "file.driver=nbd,a=b" };
+  g_autofree char *top = g_dir_make_tmp ("lodge-storage-XXXXXX", NULL);
+  g_autofree char *program = g_find_program_in_path ("qemu-img");
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names) && program != NULL; i++)
+    {
+      g_autofree char *state = g_build_filename (top, names[i], NULL);
+      g_autofree char *backing = g_build_filename (state, names[i], NULL);
+      g_autofree char *disk = lodge_storage_disk_path (state, UUID);
+      g_autofree char *chain = NULL;
+      const char *make[] = { "qemu-img", "create", "-q", "-f", "qcow2", backing, "10M", NULL };
+      const char *ask[] = { "qemu-img", "info", "--backing-chain", disk, NULL };
+      int status = -1;
+      g_autoptr (GError) error = NULL;
+
+      g_assert_cmpint (g_mkdir (state, 0700), ==, 0);
+      g_assert_true (lodge_storage_prepare (state, &error));
+      g_assert_true (g_spawn_sync (NULL, (char **) make, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+                                   NULL, NULL, &status, &error));
+      g_assert_cmpint (status, ==, 0);
+      g_assert_true (lodge_storage_create (state, UUID, LODGE_KIND_VM, backing, 0, &error));
+      g_assert_no_error (error);
+      g_assert_true (g_spawn_sync (NULL, (char **) ask, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL,
+                                   &chain, NULL, &status, &error));
+      g_assert_cmpint (status, ==, 0);
+      g_autofree char *line = g_strdup_printf ("image: %s\n", backing);
+      g_assert_nonnull (strstr (chain, line));
+    }
+  g_assert_true (lodge_tree_remove (top, NULL));
+  if (program == NULL)
+    g_test_skip ("qemu-img is not installed");
+}
+
 /* D14: what lies in the pool under a disk's name, and is none, is neither used nor written to. */
 static void
 test_d14_no_link (void)
@@ -173,6 +211,7 @@ main (int argc, char **argv)
   g_test_add_func ("/storage/container", test_container);
   g_test_add_func ("/storage/measure", test_measure);
   g_test_add_func ("/storage/disk", test_disk);
+  g_test_add_func ("/storage/d11-names", test_d11_names);
   g_test_add_func ("/storage/d14-no-link", test_d14_no_link);
   g_test_add_func ("/storage/staging", test_staging);
   return g_test_run ();

@@ -252,6 +252,79 @@ test_kvm_cpu (Fixture *self, gconstpointer data)
     }
 }
 
+/* The part of the definition with the disk of @alias. */
+static char *
+find_drive (const char *xml, const char *alias)
+{
+  g_auto (GStrv) drives = g_strsplit (xml, "<disk ", -1);
+
+  for (guint i = 1; drives[i] != NULL; i++)
+    {
+      char *end = strstr (drives[i], "</disk>");
+      g_assert_nonnull (end);
+      *end = '\0';
+      if (strstr (drives[i], alias) != NULL)
+        return g_strdup (drives[i]);
+    }
+  g_error ("there is no %s in %s", alias, xml);
+}
+
+/* D06: what a guest has written into a raw disk, or what lies on a medium, is never taken for a
+ * header that names a backing file; a qcow2 has one, which libvirt must find to let QEMU open it.
+ */
+static void
+test_d06_no_probing (Fixture *self, gconstpointer data)
+{
+  static const struct
+  {
+    const char *format;
+    const char *alias;
+    gboolean is_end;
+  } rows[] = { { NULL, "ua-lodge-root", FALSE },  { "qcow2", "ua-lodge-root", FALSE },
+               { "raw", "ua-lodge-root", TRUE },  { NULL, "ua-lodge-seed", TRUE },
+               { "raw", "ua-lodge-seed", TRUE },  { NULL, "ua-lodge-medium", TRUE },
+               { "raw", "ua-lodge-medium", TRUE } };
+
+  self->spec.seed_path = (char *) "/var/lib/lodge/instances/" UUID "/seed.iso";
+  self->spec.medium_path = (char *) "/var/lib/lodge/images/0123/disk.iso";
+  for (gsize i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      self->kvm.disk_format = rows[i].format;
+      g_autofree char *xml = lodge_domain_xml_kvm (&self->spec, &self->kvm, &error);
+      g_assert_no_error (error);
+      g_autofree char *drive = find_drive (xml, rows[i].alias);
+      g_assert_true (g_str_has_prefix (drive, "type=\"file\""));
+      g_assert_nonnull (strstr (drive, "<driver name=\"qemu\" type="));
+      g_assert_cmpint (strstr (drive, "<backingStore/>") != NULL, ==, rows[i].is_end);
+      assert_schema (xml);
+    }
+}
+
+/* D11: a name that QEMU would take for an address is the name of a file. */
+static void
+test_d11_names (Fixture *self, gconstpointer data)
+{
+  static const char *const names[] = { "nbd:127.0.0.1:1", "json:{}", "a:b", "a,b", "disk.qcow2" };
+  char **const places[] = { &self->spec.disk_path, &self->spec.seed_path, &self->spec.medium_path };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
+    for (gsize j = 0; j < G_N_ELEMENTS (places); j++)
+      {
+        g_autoptr (GError) error = NULL;
+        g_autofree char *path = g_strconcat ("/srv/", names[i], NULL);
+        g_autofree char *source = g_strdup_printf ("<source file=\"%s\"", path);
+        char *before = *places[j];
+        *places[j] = path;
+        assert_has (self, source, TRUE);
+        *places[j] = (char *) names[i];
+        g_assert_null (lodge_domain_xml_kvm (&self->spec, &self->kvm, &error));
+        g_assert_error (error, LODGE_ERROR, LODGE_ERROR_INVALID_ARGUMENT);
+        g_assert_nonnull (strstr (error->message, names[i]));
+        *places[j] = before;
+      }
+}
+
 static void
 test_metadata_hides_secrets (Fixture *self, gconstpointer data)
 {
@@ -402,6 +475,8 @@ main (int argc, char **argv)
   ADD ("/domain-xml/kvm/uefi-tcg", test_kvm_uefi_tcg);
   ADD ("/domain-xml/kvm/foreign-architecture", test_kvm_foreign_architecture);
   ADD ("/domain-xml/kvm/cpu", test_kvm_cpu);
+  ADD ("/domain-xml/kvm/d06-no-probing", test_d06_no_probing);
+  ADD ("/domain-xml/kvm/d11-names", test_d11_names);
   ADD ("/domain-xml/metadata/hides-secrets", test_metadata_hides_secrets);
   ADD ("/domain-xml/injection", test_injection);
   ADD ("/domain-xml/refused", test_refused);
