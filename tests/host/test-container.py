@@ -176,6 +176,10 @@ def test_info_has_live_numbers():
         raise Failure("%r" % usage)
     if not 1 << 12 < usage["disk"] < 100 << 20:
         raise Failure("%r" % usage)
+    # A guest's systemd needs the controller for its own TasksMax=.
+    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        controllers = lodge("exec", NAME, "--", "cat", "/sys/fs/cgroup/cgroup.controllers").stdout
+        contains(controllers.split(), "pids")
     network, = usage["networks"].values()
     if network["rx-bytes"] < 300 or network["tx-bytes"] < 300:
         raise Failure("it has its address by DHCP, and no traffic: %r" % network)

@@ -76,6 +76,18 @@ read_v1 (const LodgeLxcInit *init, LodgeUsage *usage)
   usage->processes_limit = read_number_at (pids, "pids.max");
 }
 
+/* A number of @cgroup, or else of the one above, which is libvirt's and out of the guest's reach:
+ * limits are there, and so is the count where the controller goes no deeper. */
+static gint64
+read_number_or_above (int cgroup, const char *file)
+{
+  gint64 value = read_number_at (cgroup, file);
+  if (value >= 0 || cgroup < 0)
+    return value;
+  g_auto (LodgeFd) above = openat (cgroup, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return read_number_at (above, file);
+}
+
 static void
 read_v2 (const LodgeLxcInit *init, LodgeUsage *usage)
 {
@@ -87,13 +99,8 @@ read_v2 (const LodgeLxcInit *init, LodgeUsage *usage)
   usage->memory_peak = read_number_at (cgroup, "memory.peak");
   usage->memory_limit = read_number_at (cgroup, "memory.max");
   usage->swap = read_number_at (cgroup, "memory.swap.current");
-  usage->processes = read_number_at (cgroup, "pids.current");
-  /* The limit is on libvirt's own directory above, out of the guest's reach. */
-  g_auto (LodgeFd) above
-      = cgroup >= 0 ? openat (cgroup, "..", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-  usage->processes_limit = read_number_at (cgroup, "pids.max");
-  if (usage->processes_limit < 0)
-    usage->processes_limit = read_number_at (above, "pids.max");
+  usage->processes = read_number_or_above (cgroup, "pids.current");
+  usage->processes_limit = read_number_or_above (cgroup, "pids.max");
 }
 
 static gint64

@@ -163,6 +163,7 @@ use_libvirt_group (const LodgePlan *plan, pid_t pid, Group *group, LodgeFail *fa
   LODGE_AUTOFD cgroup = -1;
   char limited[PATH_MAX];
   char *slash;
+  bool has_scope;
   int r = lodge_cgroup_of (pid, "", group->path, sizeof group->path);
 
   group->mount = "/sys/fs/cgroup";
@@ -171,13 +172,18 @@ use_libvirt_group (const LodgePlan *plan, pid_t pid, Group *group, LodgeFail *fa
     return lodge_fail_errno (fail, r, "Cannot find the container's cgroup");
   if (strcmp (group->path, "/") == 0)
     return lodge_fail (fail, "Backend", "libvirt has made no cgroup for the container");
-  if (!plan->pids_max)
-    return true;
   strcpy (limited, group->path);
   slash = strrchr (limited, '/');
-  if (strcmp (slash, "/libvirt") == 0 && slash > limited)
+  has_scope = strcmp (slash, "/libvirt") == 0 && slash > limited;
+  if (has_scope)
     *slash = '\0';
   cgroup = root < 0 ? root : lodge_cgroup_open (root, limited);
+  /* libvirt passes on only what it uses itself.  Without this one the guest's systemd has no
+   * TasksMax= and nobody knows how many processes there are; a host without it is fine. */
+  if (has_scope && cgroup >= 0)
+    lodge_io_write_file (cgroup, "cgroup.subtree_control", "+pids");
+  if (!plan->pids_max)
+    return true;
   r = cgroup < 0 ? cgroup : lodge_io_write_file (cgroup, "pids.max", plan->pids_max);
   return r == 0 || needs_no_limit (plan, r)
          || lodge_fail_errno (fail, r, "Cannot limit the container's processes");
