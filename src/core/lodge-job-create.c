@@ -120,7 +120,7 @@ make_spec (LodgeJob *job, const LodgeImage *image)
   spec->image_fingerprint = g_strdup (instance->image_fingerprint);
   spec->image_alias = g_strdup (instance->image_alias);
   spec->architecture = g_strdup (instance->architecture);
-  spec->os_id = g_strdup (g_hash_table_lookup (image->properties, "osinfo-id"));
+  spec->os_id = g_strdup (g_hash_table_lookup (image->properties, "os-id"));
   if (instance->kind == LODGE_KIND_CONTAINER)
     {
       spec->lower_dir = lodge_image_store_get_rootfs_dir (manager->images, image->fingerprint);

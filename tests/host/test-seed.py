@@ -165,6 +165,7 @@ def test_a_virtual_machine_gets_a_disk():
     lodge("create", IMAGE, NAME, "--vm", "-c", "user.user-data=#!/bin/sh\ntrue\n", seconds=400)
     xml = virsh(QEMU, "dumpxml", NAME).stdout
     contains(xml, "<alias name='ua-lodge-seed'/>")
+    equal(re.findall("<libosinfo:os id=['\"](.*?)['\"]", xml), ["http://debian.org/debian/12"])
     uuid = re.search("<uuid>(.*)</uuid>", xml).group(1)
     disk = os.path.join(STATE, "instances", uuid, "seed.iso")
     equal(os.stat(disk).st_mode & 0o777, 0o600)
