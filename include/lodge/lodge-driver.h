@@ -134,7 +134,7 @@ typedef struct
   char *address;
   guint prefix;
   gboolean ipv6;
-  char *source;  /* "reserved", "lease", "guest" (as the guest reports it) */
+  char *source;  /* "reserved": for its MAC */
 } LodgeAddress;
 
 LodgeAddress *lodge_address_new (const char *device, const char *address, guint prefix,
@@ -256,8 +256,6 @@ struct _LodgeDriverInterface
   gboolean (*eject) (LodgeDriver *self, const char *uuid, gboolean force, GError **error);
   char *(*get_xml) (LodgeDriver *self, const char *uuid, GError **error);   /* (blocking) */
   LodgeUsage *(*get_usage) (LodgeDriver *self, const char *uuid, GError **error); /* (blocking) */
-  GPtrArray *(*get_addresses) (LodgeDriver *self, const char *uuid,
-                               GError **error); /* (blocking) element-type LodgeAddress */
 
   /* (main) */
   void (*exec) (LodgeDriver *self, const char *uuid, const LodgeExecRequest *request,
@@ -305,7 +303,6 @@ gboolean lodge_driver_rename (LodgeDriver *self, const char *uuid, const char *n
 gboolean lodge_driver_eject (LodgeDriver *self, const char *uuid, gboolean force, GError **error);
 char *lodge_driver_get_xml (LodgeDriver *self, const char *uuid, GError **error);
 LodgeUsage *lodge_driver_get_usage (LodgeDriver *self, const char *uuid, GError **error);
-GPtrArray *lodge_driver_get_addresses (LodgeDriver *self, const char *uuid, GError **error);
 void lodge_driver_exec (LodgeDriver *self, const char *uuid, const LodgeExecRequest *request,
                         GCancellable *cancellable, GAsyncReadyCallback callback,
                         gpointer user_data);

@@ -104,5 +104,4 @@
  *   op=files      serves lodge-files.h on fd.session until it is closed
  *   op=files-offline  plan=<path of the plan>; the same for a container that does not run, on a
  *                 private mount of its root
- *   op=addresses  line "result address <device> <family> <address>/<prefix>" each, then "done"
  */

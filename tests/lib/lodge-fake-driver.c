@@ -379,25 +379,6 @@ fake_get_usage (LodgeDriver *driver, const char *uuid, GError **error)
   return usage;
 }
 
-static GPtrArray *
-fake_get_addresses (LodgeDriver *driver, const char *uuid, GError **error)
-{
-  g_autoptr (LodgeDomainInfo) info
-      = begin_with (LODGE_FAKE_DRIVER (driver), "get-addresses", uuid, NULL, error);
-  GPtrArray *addresses;
-
-  if (info == NULL)
-    return NULL;
-  addresses = g_ptr_array_new_with_free_func ((GDestroyNotify) lodge_address_free);
-  if (info->id >= 0)
-    {
-      g_autofree char *text = g_strdup_printf ("192.0.2.%d", (int) (info->id % 250 + 1));
-
-      g_ptr_array_add (addresses, lodge_address_new ("eth0", text, 24, "guest"));
-    }
-  return addresses;
-}
-
 /* ---- programs, console, files ---- */
 
 static void
@@ -523,7 +504,6 @@ lodge_fake_driver_iface_init (LodgeDriverInterface *iface)
   iface->eject = fake_eject;
   iface->get_xml = fake_get_xml;
   iface->get_usage = fake_get_usage;
-  iface->get_addresses = fake_get_addresses;
   iface->exec = fake_exec;
   iface->exec_finish = fake_exec_finish;
   iface->open_console = fake_open_console;

@@ -171,13 +171,6 @@ lodge_driver_get_usage (LodgeDriver *self, const char *uuid, GError **error)
   return LODGE_DRIVER_GET_IFACE (self)->get_usage (self, uuid, error);
 }
 
-GPtrArray *
-lodge_driver_get_addresses (LodgeDriver *self, const char *uuid, GError **error)
-{
-  NEED_SLOT (self, get_addresses, uuid, "find the addresses of", NULL);
-  return LODGE_DRIVER_GET_IFACE (self)->get_addresses (self, uuid, error);
-}
-
 /* For an empty asynchronous slot: a task that the wrapper's own finish function takes apart. */
 static void
 refuse_async (LodgeDriver *self, const char *uuid, const char *what, gpointer tag,

@@ -175,7 +175,6 @@ driver_iface_init (LodgeDriverInterface *iface)
   iface->eject = lodge_kvm_eject;
   iface->get_xml = lodge_kvm_get_xml;
   iface->get_usage = lodge_kvm_get_usage;
-  iface->get_addresses = lodge_kvm_get_addresses;
   iface->exec = lodge_kvm_exec;
   iface->exec_finish = lodge_kvm_exec_finish;
   iface->open_console = lodge_kvm_open_console;

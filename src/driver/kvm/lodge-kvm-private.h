@@ -68,7 +68,6 @@ gboolean lodge_kvm_check_cpu (virConnectPtr connection, const LodgeDomainSpec *s
 
 /* kvm-stats */
 LodgeUsage *lodge_kvm_get_usage (LodgeDriver *driver, const char *uuid, GError **error);
-GPtrArray *lodge_kvm_get_addresses (LodgeDriver *driver, const char *uuid, GError **error);
 
 /** Seconds since QEMU was started; -1: not known.  Any thread. */
 gint64 lodge_kvm_uptime (const char *name, const char *uuid);

@@ -38,13 +38,4 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LodgeKvmExit, lodge_kvm_exit_clear)
 /** Reads what guest-exec-status returns.  @out_end is to be cleared. */
 void lodge_kvm_reply_read_exit (JsonObject *reply, LodgeKvmExit *out_end);
 
-/**
- * lodge_kvm_reply_add_addresses:
- * @list: of LodgeAddress; gets at most 64 in all
- *
- * Reads what guest-network-get-interfaces returns.  Only what is an address gets through; the
- * names of devices are what names of devices look like.
- */
-void lodge_kvm_reply_add_addresses (JsonNode *reply, GPtrArray *list);
-
 G_END_DECLS

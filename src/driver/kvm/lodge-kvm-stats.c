@@ -6,10 +6,8 @@
 #include <unistd.h>
 
 #include "lodge-fd.h"
-#include "lodge-kvm-reply.h"
 
-#define AGENT_SECONDS 2
-#define KIB           1024
+#define KIB 1024
 
 /* Field 22 of /proc/PID/stat, behind the name in parentheses, which may hold anything. */
 static gint64
@@ -136,51 +134,4 @@ lodge_kvm_get_usage (LodgeDriver *driver, const char *uuid, GError **error)
   virDomainStatsRecordListFree (records);
   usage->uptime = lodge_kvm_uptime (name, uuid);
   return usage;
-}
-
-static void
-add_leases (virDomainPtr domain, GPtrArray *list)
-{
-  virDomainInterfacePtr *interfaces = NULL;
-  int n = virDomainInterfaceAddresses (domain, &interfaces,
-                                       VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE, 0);
-
-  for (int i = 0; i < n; i++)
-    {
-      for (unsigned int j = 0; j < interfaces[i]->naddrs; j++)
-        g_ptr_array_add (list, lodge_address_new ("", interfaces[i]->addrs[j].addr,
-                                                  interfaces[i]->addrs[j].prefix, "lease"));
-      virDomainInterfaceFree (interfaces[i]);
-    }
-  free (interfaces);
-}
-
-static void
-add_agent_addresses (LodgeKvmDriver *self, const char *uuid, GPtrArray *list)
-{
-  g_autoptr (JsonNode) reply = NULL;
-  g_autoptr (GError) error = NULL;
-
-  if (lodge_kvm_agents_is_suspect (self->agents, uuid)
-      || !lodge_kvm_agents_call (self->agents, uuid, "guest-network-get-interfaces", NULL,
-                                 AGENT_SECONDS, &reply, &error))
-    return;
-  lodge_kvm_reply_add_addresses (reply, list);
-}
-
-GPtrArray *
-lodge_kvm_get_addresses (LodgeDriver *driver, const char *uuid, GError **error)
-{
-  LodgeKvmDriver *self = LODGE_KVM_DRIVER (driver);
-  g_autoptr (virDomain) domain = lodge_virt_connection_lookup (self->connection, uuid, error);
-
-  if (domain == NULL)
-    return NULL;
-  GPtrArray *list = g_ptr_array_new_with_free_func ((GDestroyNotify) lodge_address_free);
-  if (virDomainIsActive (domain) == 1)
-    {
-      add_leases (domain, list);
-      add_agent_addresses (self, uuid, list);
-    }
-  return list;
 }

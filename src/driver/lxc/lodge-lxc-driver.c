@@ -279,7 +279,6 @@ driver_iface_init (LodgeDriverInterface *iface)
   iface->pause = lodge_lxc_pause;
   iface->resume = lodge_lxc_resume;
   iface->get_usage = lodge_lxc_get_usage;
-  iface->get_addresses = lodge_lxc_get_addresses;
   iface->exec = lodge_lxc_exec;
   iface->exec_finish = lodge_lxc_exec_finish;
   iface->open_console = lodge_lxc_open_console;

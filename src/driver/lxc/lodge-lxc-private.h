@@ -174,7 +174,6 @@ gboolean lodge_lxc_pause (LodgeDriver *driver, const char *uuid, GError **error)
 gboolean lodge_lxc_resume (LodgeDriver *driver, const char *uuid, GError **error);
 
 LodgeUsage *lodge_lxc_get_usage (LodgeDriver *driver, const char *uuid, GError **error);
-GPtrArray *lodge_lxc_get_addresses (LodgeDriver *driver, const char *uuid, GError **error);
 
 void lodge_lxc_exec (LodgeDriver *driver, const char *uuid, const LodgeExecRequest *request,
                      GCancellable *cancellable, GAsyncReadyCallback callback, gpointer user_data);

@@ -30,7 +30,6 @@ static const struct
   { "exec", lodge_enter_exec },
   { "files", lodge_enter_files },
   { "files-offline", lodge_enter_files_offline },
-  { "addresses", lodge_enter_addresses },
 };
 
 bool

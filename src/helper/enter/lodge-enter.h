@@ -27,4 +27,3 @@ int lodge_enter_bound (uint64_t keep);
 bool lodge_enter_exec (const LodgeRequest *request, LodgeFail *fail);
 bool lodge_enter_files (const LodgeRequest *request, LodgeFail *fail);
 bool lodge_enter_files_offline (const LodgeRequest *request, LodgeFail *fail);
-bool lodge_enter_addresses (const LodgeRequest *request, LodgeFail *fail);

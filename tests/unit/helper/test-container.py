@@ -221,12 +221,6 @@ def test_files(container):
     equal(os.path.exists("/root/other"), False)
 
 
-def test_addresses(container):
-    lines = Helper("addresses", container.records()).rest()
-    equal(lines, ["done"])
-    del container
-
-
 def test_offline_files_refuse_a_running_one(container):
     session = Session("files-offline", [("plan", container.plan)])
     equal(session.close()[0].split()[:2], ["error", "InvalidState"])
