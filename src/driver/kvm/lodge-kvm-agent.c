@@ -30,6 +30,7 @@ typedef struct
   guint waiting;
   gboolean present;      /* it has answered, or libvirt said so, and nothing said the contrary */
   gboolean ever_present; /* since the machine has booted */
+  gint64 absent_since;   /* libvirt said that it has gone; 0: it is there, or was never seen */
   gint64 rebooted_at;    /* 0: not since it was started */
 } Guest;
 
@@ -148,6 +149,10 @@ take_turn (LodgeKvmAgents *self, const char *uuid, guint seconds, const char *na
 static void
 set_present (Guest *guest, gboolean present)
 {
+  if (present)
+    guest->absent_since = 0;
+  else if (guest->present)
+    guest->absent_since = g_get_monotonic_time ();
   guest->present = present;
   guest->ever_present |= present;
 }
@@ -193,7 +198,7 @@ forget (LodgeKvmAgents *self, const char *uuid)
     }
   guest->suspect_until = 0;
   guest->present = guest->ever_present = FALSE;
-  guest->rebooted_at = 0;
+  guest->absent_since = guest->rebooted_at = 0;
 }
 
 void
@@ -233,6 +238,7 @@ lodge_kvm_agents_get_state (LodgeKvmAgents *self, const char *uuid)
   if (guest != NULL)
     state = (LodgeKvmAgentState){ .present = guest->present,
                                   .ever_present = guest->ever_present,
+                                  .absent_since = guest->absent_since,
                                   .rebooted_at = guest->rebooted_at };
   g_mutex_unlock (&self->lock);
   return state;

@@ -57,6 +57,7 @@ typedef struct
 {
   gboolean present;
   gboolean ever_present; /* since the machine has booted */
+  gint64 absent_since;   /* monotonic microseconds; 0: it is there, or was never seen */
   gint64 rebooted_at;    /* monotonic microseconds; 0: not since it was started */
 } LodgeKvmAgentState;
 

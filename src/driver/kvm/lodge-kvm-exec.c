@@ -34,6 +34,7 @@
 #define FIFO_WAIT_USEC 5000
 #define HANG_UP_USEC   (2 * G_USEC_PER_SEC)
 #define LOST_USEC      (60 * G_USEC_PER_SEC) /* the agent may be silent for so long */
+#define GONE_USEC      (5 * G_USEC_PER_SEC)  /* and be disconnected, as while it is restarted */
 
 /* Nothing is forked in it that need not be: a fork costs milliseconds in an emulated machine. */
 static const char exec_script[]
@@ -249,9 +250,15 @@ close_handle (Exec *self, gint64 *handle)
 static gboolean
 may_pass (Exec *self, const GError *error)
 {
+  LodgeKvmAgentState state
+      = lodge_kvm_agents_get_state (self->session->agents, self->session->uuid);
+  gint64 now = g_get_monotonic_time ();
+
+  if (state.absent_since != 0 && now - state.absent_since >= GONE_USEC)
+    return FALSE;
   return (g_error_matches (error, LODGE_ERROR, LODGE_ERROR_AGENT_UNAVAILABLE)
           || g_error_matches (error, LODGE_ERROR, LODGE_ERROR_BUSY))
-         && g_get_monotonic_time () - self->heard_at < LOST_USEC;
+         && now - self->heard_at < LOST_USEC;
 }
 
 /* FALSE while the last block has not been taken; what cannot be asked has not ended. */

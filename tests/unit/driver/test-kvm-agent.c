@@ -262,6 +262,34 @@ test_queue_is_bounded (World *world, gconstpointer data)
   g_assert_cmpuint (n_busy, >, 0);
 }
 
+/* How long an agent is away: once it was there, and until something shows that it is back. */
+static void
+test_absence (World *world, gconstpointer data)
+{
+  g_autofree char *uuid = g_strdup_printf (UUID, 0u);
+  Command command;
+
+  lodge_kvm_agents_set_present (world->agents, uuid, FALSE);
+  g_assert_cmpint (lodge_kvm_agents_get_state (world->agents, uuid).absent_since, ==, 0);
+  begin (world, &command, 0, HANG_SECONDS);
+  assert_ends (&command, 0, HANG_SECONDS * G_USEC_PER_SEC);
+  gint64 before = g_get_monotonic_time ();
+  lodge_kvm_agents_set_present (world->agents, uuid, FALSE);
+  gint64 since = lodge_kvm_agents_get_state (world->agents, uuid).absent_since;
+  g_assert_cmpint (since, >=, before);
+  g_usleep (2000);
+  lodge_kvm_agents_set_present (world->agents, uuid, FALSE);
+  g_assert_cmpint (lodge_kvm_agents_get_state (world->agents, uuid).absent_since, ==, since);
+
+  /* An answer, and what libvirt says. */
+  begin (world, &command, 0, HANG_SECONDS);
+  assert_ends (&command, 0, HANG_SECONDS * G_USEC_PER_SEC);
+  g_assert_cmpint (lodge_kvm_agents_get_state (world->agents, uuid).absent_since, ==, 0);
+  lodge_kvm_agents_set_present (world->agents, uuid, FALSE);
+  lodge_kvm_agents_set_present (world->agents, uuid, TRUE);
+  g_assert_cmpint (lodge_kvm_agents_get_state (world->agents, uuid).absent_since, ==, 0);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -270,6 +298,7 @@ main (int argc, char **argv)
   ADD ("/kvm/agent/waiters-end-together", test_waiters_end_together);
   ADD ("/kvm/agent/others-go-on", test_others_go_on);
   ADD ("/kvm/agent/comes-back", test_comes_back);
+  ADD ("/kvm/agent/absence", test_absence);
   ADD ("/kvm/agent/queue-is-bounded", test_queue_is_bounded);
   return g_test_run ();
 }
